@@ -1,0 +1,42 @@
+# make quickstart   the main job, from nothing to four verdicts
+# make test         the test suite (what is marked slow is left to .ci/run)
+# make check        style and types
+# make bench        every figure of docs/benchmarks.md (about an hour and a half; see BENCH_CORPUS)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+BENCH_CORPUS ?= ../shared/data/speechocean_adult16k
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: quickstart test test-slow check format bench clean
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	touch $(INSTALLED)
+
+quickstart: $(INSTALLED)
+	$(BIN)/vivavoce quickstart --out quickstart
+
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(PYTEST) -m "not slow" -n 2 --dist loadfile
+
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow --timeout 1800
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script --corpus $(BENCH_CORPUS) || exit 1; done
+
+clean:
+	rm -rf $(VENV) quickstart runs build dist .pytest_cache .ruff_cache .hypothesis
