@@ -1,0 +1,1 @@
+"""Manifests of recordings: names and numbers, no signal processing."""
