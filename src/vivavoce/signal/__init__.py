@@ -1,0 +1,1 @@
+"""Signal processing: pure tensors in, tensors out."""

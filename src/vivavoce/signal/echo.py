@@ -1,0 +1,290 @@
+"""Echo features: what the ultrasound band says about the moving mouth, on the frame grid of the voice features.
+
+Per tone I/Q → static part removed → signed log-Doppler in two windows, velocity and gradient, averaged over the tones
+(DESIGN §5: signed log-Doppler within ±70 Hz in 80 and 170 ms windows, carrier ±1 bin dropped; gradient after LipPass).
+"""
+
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from scipy.signal import upfirdn
+from torch import Tensor, nn
+
+from vivavoce.errors import UserError
+from vivavoce.signal.framing import grid_frames, masked
+from vivavoce.signal.iq import (
+    IQ_RATE_HZ,
+    LOWEST_TONE_HZ,
+    Demodulator,
+    carrier_level,
+    gain_removed,
+    high_passed,
+    mean_removed,
+    tone_shares,
+    used_tones,
+)
+from vivavoce.signal.motion import (
+    DIFFERENCES,
+    REACH,
+    STEP,
+    difference,
+    doppler_bins,
+    line_power,
+    pulse_pairs,
+    smoothed,
+    smoother,
+    spectrum_taps,
+    tone_mean,
+    window_size,
+)
+
+# Power of the differences is averaged over 50 ms: a gesture, not a phoneme (DESIGN §5: velocity spectrum below 8 Hz).
+GRADIENT_WINDOW_MS = 50.0
+# Under -140 dBFS, far below 16 bits, there is no carrier to relate to.
+LEAST_CARRIER = 1e-7
+# For pictures: about 800 complex samples a second show ±150 Hz flat, beyond what a mouth does.
+PICTURE_RATE_HZ = 800
+PICTURE_HZ = 150.0
+
+
+class EchoConfig(BaseModel):
+    """Echo features."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    windows_ms: tuple[float, ...] = Field(
+        default=(80.0, 170.0), min_length=1, description="Doppler windows, ms (DESIGN §5)"
+    )
+    max_doppler_hz: float = Field(
+        default=70.0, gt=0, le=70, description="Hz either side of a tone (DESIGN §5: 54 Hz at most)"
+    )
+    shared_gain: bool = Field(
+        default=True, description="remove the gain that all tones share (gain control follows the voice)"
+    )
+    dropped_bins: int = Field(default=0, ge=0, description="bins dropped either side of the carrier")
+    floor_dbc: float = Field(default=-60.0, le=-30, description="dB re carrier, about the noise in one Doppler bin")
+    static: Literal["mean", "highpass"] = Field(default="mean", description="how the static part of the I/Q is removed")
+    highpass_hz: float = Field(default=0.75, ge=0.2, le=3, description="Hz at -6 dB, zero phase; for static = highpass")
+    copies_hz: tuple[float, ...] = Field(
+        default=(), description="Hz; log-Doppler once more of the I/Q high-passed there, 3–10 Hz, for phones that move"
+    )
+    gradient: bool = Field(default=True, description="first and second differences of the I/Q over 10 and 30 ms")
+    velocity: bool = Field(default=True, description="level, signed mean frequency and signed flux of the motion")
+    spectrum_gradient: bool = Field(
+        default=False, description="change of the log-Doppler from frame to frame (LipPass)"
+    )
+    weight_tones: bool = Field(default=True, description="weight tones by the inverse of their noise, not equally")
+
+    def build(self, sample_rate: int) -> "Echo":
+        """Make the front end for recordings at ``sample_rate`` Hz."""
+        return Echo(self, sample_rate)
+
+
+class Echo(nn.Module):
+    """Echo features of a padded batch of recordings with a probe.
+
+    Frame t is centred at 5 ms + 10 ms · t, as in :class:`vivavoce.signal.voice.Fbank`, and there are as many frames.
+    Levels are relative to each tone's own carrier (dBc), so that the phone's response drops out. Near the ends of a
+    recording (17 ms) the I/Q is held, which reads as "no motion". Nothing behind an item's end is ever looked at.
+
+    Raises:
+        UserError: the sample rate does not hold the probe.
+    """
+
+    lines: Tensor
+    gradient_window: Tensor
+    motion_windows: Tensor
+
+    def __init__(self, config: EchoConfig, sample_rate: int):
+        super().__init__()
+        self.config, self.sample_rate = config, sample_rate
+        self.demodulate = Demodulator(sample_rate)
+        self.floor = 10 ** (config.floor_dbc / 10)
+        sizes = [window_size(ms) for ms in config.windows_ms]
+        bins = [doppler_bins(size, config.max_doppler_hz, config.dropped_bins) for size in sizes]
+        self.bins_hz = [[k * IQ_RATE_HZ / size for k in at] for size, at in zip(sizes, bins, strict=True)]
+        gradient_size = window_size(GRADIENT_WINDOW_MS)
+        self.longest = max(*sizes, gradient_size)
+        self.register_buffer("lines", spectrum_taps(sizes, bins, self.longest), persistent=False)
+        self.register_buffer("gradient_window", smoother(gradient_size, self.longest), persistent=False)
+        windows = torch.cat([smoother(size, self.longest) for size in sizes])
+        self.register_buffer("motion_windows", windows, persistent=False)
+
+    @property
+    def groups(self) -> dict[str, slice]:
+        """Name the channel ranges, so that an ablation can pick them."""
+        config = self.config
+        sizes = [(f"doppler_{ms:g}ms", len(at)) for ms, at in zip(config.windows_ms, self.bins_hz, strict=True)]
+        total = sum(size for _, size in sizes)
+        sizes += [(f"copy_{hz:g}hz", total) for hz in config.copies_hz]
+        sizes += [("spectrum_gradient", total)] if config.spectrum_gradient else []
+        sizes += [("velocity", 3 * len(config.windows_ms))] if config.velocity else []
+        sizes += [("gradient", len(DIFFERENCES) + 2 * len(config.windows_ms))] if config.gradient else []
+        groups, start = {}, 0
+        for name, size in sizes:
+            groups[name] = slice(start, start + size)
+            start += size
+        return groups
+
+    @property
+    def num_channels(self) -> int:
+        """Features a frame."""
+        return max(group.stop for group in self.groups.values())
+
+    def iq(self, wave: Tensor, lengths: Tensor, tones_hz: Tensor) -> Tensor:
+        """Return complex I/Q ``(batch, tones, iq_frames)`` at 300 Hz, frame n centred at n / 300 s, full scale 1."""
+        iq = self.demodulate(wave, lengths, tones_hz)
+        return torch.complex(iq[:, :, 0], iq[:, :, 1])
+
+    def forward(self, wave: Tensor, lengths: Tensor, tones_hz: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features ``(batch, frames, channels)``, zero behind each item's end, and frame lengths ``(batch,)``.
+
+        Args:
+            wave: ``(batch, samples)`` at ``sample_rate``, full scale 1.
+            lengths: ``(batch,)`` int64 samples.
+            tones_hz: ``(batch, tones)``; 0 or NaN where a tone is unused.
+        """
+        frames = int(grid_frames(wave.shape[1], self.sample_rate))
+        frame_lengths = torch.as_tensor(grid_frames(lengths, self.sample_rate))
+        used = used_tones(tones_hz, self.sample_rate)
+        iq, inside = self._relative_iq(wave, lengths, tones_hz)
+        weights = self._weights(iq, inside, used)
+        if self.config.shared_gain:
+            iq = gain_removed(iq, inside, weights)
+        moving = self._static_removed(iq, inside)
+        held = self._held(moving, lengths, frames)
+        doppler = self._doppler(held, weights)
+        parts = [doppler]
+        for cutoff_hz in self.config.copies_hz:
+            copy = self._held(high_passed(iq, inside, cutoff_hz), lengths, frames)
+            parts.append(self._doppler(copy, weights))
+        if self.config.spectrum_gradient:
+            parts.append(_frame_gradient(doppler, frame_lengths))
+        if self.config.velocity:
+            parts.append(self._velocity(held, weights))
+        if self.config.gradient:
+            parts.append(self._gradient(held, weights))
+        return masked(torch.cat(parts, dim=2)[:, :frames], frame_lengths), frame_lengths
+
+    def _relative_iq(self, wave: Tensor, lengths: Tensor, tones_hz: Tensor) -> tuple[Tensor, Tensor]:
+        """Return I/Q relative to each carrier, and which frames ``(batch, iq_frames)`` lie wholly in the recording."""
+        iq = self.demodulate(wave, lengths, tones_hz)
+        first, last = self.demodulate.frame_range(lengths)
+        at = torch.arange(iq.shape[3], device=iq.device)[None, :]
+        inside = (at >= first[:, None]) & (at <= last[:, None])
+        level = carrier_level(iq, inside).clamp(min=LEAST_CARRIER)
+        return iq / level[:, :, None, None], inside
+
+    def _static_removed(self, iq: Tensor, inside: Tensor) -> Tensor:
+        if self.config.static == "mean":
+            return mean_removed(iq, inside)
+        return high_passed(iq, inside, self.config.highpass_hz)
+
+    def _held(self, iq: Tensor, lengths: Tensor, frames: int) -> Tensor:
+        """Cover every window of every feature frame, ends held; ``(batch, tones, 2, positions)``."""
+        first, last = self.demodulate.frame_range(lengths)
+        # The window of feature frame 0 begins at position REACH and is centred 1.5 I/Q frames after frame 0.
+        begin = 2 - self.longest // 2 - REACH
+        size = STEP * max(0, frames - 1) + self.longest + 2 * REACH
+        positions = torch.arange(begin, begin + size, device=iq.device)
+        index = torch.minimum(torch.maximum(positions[None, :], first[:, None]), last[:, None])
+        return iq.gather(3, index[:, None, None, :].expand(-1, iq.shape[1], 2, -1))
+
+    def _weights(self, iq: Tensor, inside: Tensor, used: Tensor) -> Tensor:
+        """Return each tone's share ``(batch, tones)``; the shares of the used tones sum to 1."""
+        if self.config.weight_tones:
+            return tone_shares(iq, inside, used, self.floor)
+        return used / used.sum(dim=1, keepdim=True).clamp(min=1)
+
+    def _doppler(self, held: Tensor, weights: Tensor) -> Tensor:
+        """Return the signed log-Doppler of all windows, dBc, ``(batch, frames, bins)``."""
+        power = line_power(held[..., REACH:-REACH], self.lines)
+        return self._db(tone_mean(power, weights)).transpose(1, 2)
+
+    def _velocity(self, held: Tensor, weights: Tensor) -> Tensor:
+        """Return the motion's level (dBc), frequency and flux in each window, ``(batch, frames, 3 · windows)``."""
+        energy, frequency, flux = self._cues(pulse_pairs(held[..., REACH:-REACH], weights))
+        return torch.cat([self._db(energy), frequency, flux], dim=1).transpose(1, 2)
+
+    def _gradient(self, held: Tensor, weights: Tensor) -> Tensor:
+        """Return the differences' levels (dBc), frequency and flux of the fastest, ``(batch, frames, channels)``."""
+        differences = [difference(held, taps) for taps in DIFFERENCES]
+        power = torch.stack([tone_mean(d.square().sum(dim=2), weights) for d in differences], dim=1)
+        levels = self._db(smoothed(power, self.gradient_window)[:, :, 0])
+        # Products two middles apart are centred on a middle again, and need one more on either side.
+        _, frequency, flux = self._cues(pulse_pairs(difference(held, DIFFERENCES[0], REACH - 1), weights, lag=2))
+        return torch.cat([levels, frequency, flux], dim=1).transpose(1, 2)
+
+    def _cues(self, pairs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return energy, mean phase step in units of π, and compressed flux, ``(batch, windows, frames)`` each."""
+        real, imag, energy = smoothed(pairs, self.motion_windows).unbind(dim=1)
+        # Without motion the floor turns the angle to 0 instead of to that of the noise.
+        return energy, torch.atan2(imag, real + self.floor) / math.pi, torch.asinh(imag / self.floor)
+
+    def _db(self, power: Tensor) -> Tensor:
+        return 10 * torch.log10(power + self.floor)
+
+
+def _frame_gradient(levels: Tensor, frame_lengths: Tensor) -> Tensor:
+    """Return half the difference of the next and the previous frame, ``(batch, frames, channels)``; ends repeat."""
+    at = torch.arange(levels.shape[1], device=levels.device)[None, :]
+    after = torch.minimum(at + 1, (frame_lengths - 1).clamp(min=0)[:, None])
+    before = (at - 1).clamp(min=0).expand_as(after)
+    pick = [index[:, :, None].expand(-1, -1, levels.shape[2]) for index in (after, before)]
+    return 0.5 * (levels.gather(1, pick[0]) - levels.gather(1, pick[1]))
+
+
+def doppler_spectrogram(
+    wave: np.ndarray,
+    rate: int,
+    tones_hz: tuple[float, ...] | list[float],
+    window_s: float = 0.17,
+    floor_dbc: float = -90.0,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute a picture of the motion: mean power over the tones around their carriers, the static part removed.
+
+    Args:
+        wave: ``(samples,)`` one channel.
+        rate: sample rate, Hz.
+        tones_hz: the probe.
+        window_s: Hann window, s.
+        floor_dbc: lowest level shown, dB relative to the carrier.
+
+    Returns:
+        times in s ``(frames,)``, frequencies from -150 to 150 Hz ``(bins,)`` and levels in dBc ``(bins, frames)``.
+
+    Raises:
+        UserError: no tone lies within the recording's band, or the recording is shorter than the window.
+    """
+    usable = [f for f in tones_hz if LOWEST_TONE_HZ <= f <= rate / 2 - PICTURE_HZ]
+    if not usable or len(wave) < window_s * rate:
+        raise UserError(
+            f"No Doppler picture can be drawn of {len(wave) / rate:.2f} s at {rate} Hz with {len(usable)} probe tones; "
+            f"it takes {window_s:g} s and at least one tone above {LOWEST_TONE_HZ:g} Hz."
+        )
+    hop = rate // PICTURE_RATE_HZ
+    iq = np.stack([_shifted_to_zero(np.asarray(wave, dtype=np.float64), rate, f, hop) for f in usable])
+    iq = iq / np.maximum(np.abs(iq).mean(axis=1, keepdims=True), LEAST_CARRIER)
+    iq -= iq.mean(axis=1, keepdims=True)
+    size, step = min(round(window_s * rate / hop), iq.shape[1]), max(1, round(0.01 * rate / hop))
+    frames = np.lib.stride_tricks.sliding_window_view(iq, size, axis=1)[:, ::step]
+    window = np.hanning(size + 2)[1:-1]
+    lines = np.fft.fftshift(np.fft.fft(frames * window, n=1 << (2 * size - 1).bit_length(), axis=2), axes=2)
+    freqs = np.fft.fftshift(np.fft.fftfreq(lines.shape[2], hop / rate))
+    shown = np.abs(freqs) <= PICTURE_HZ
+    power = (np.abs(lines[:, :, shown] / window.sum()) ** 2).mean(axis=0).T
+    times_s = (np.arange(frames.shape[1]) * step + (size - 1) / 2) * hop / rate
+    return times_s, freqs[shown], np.maximum(10 * np.log10(power + 1e-30), floor_dbc)
+
+
+def _shifted_to_zero(wave: np.ndarray, rate: int, tone_hz: float, hop: int) -> np.ndarray:
+    """Return complex ``(frames,)`` around a tone, every ``hop`` samples, where the low-pass sees only the recording."""
+    # Flat to 150 Hz, stop band from half the frame rate more on: 8 hops of Blackman window fall by 74 dB.
+    taps = np.blackman(8 * hop + 1) * np.sinc(2 * 1.6 * PICTURE_HZ / rate * (np.arange(8 * hop + 1) - 4 * hop))
+    shifted = wave * np.exp(-2j * np.pi * np.mod(tone_hz / rate * np.arange(len(wave)), 1.0))
+    # The full convolution is whole from its eighth frame on; four frames are padded at either end.
+    frames = upfirdn(2 * taps / taps.sum(), np.pad(shifted, 4 * hop, mode="reflect"), up=1, down=hop)
+    return frames[8 : 8 + len(wave) // hop]
