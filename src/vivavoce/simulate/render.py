@@ -1,0 +1,128 @@
+"""Makes one recording from its job, alone: in any order, by any worker, with the same samples."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from vivavoce.audio import check_speech, read_audio, write_wav
+from vivavoce.corpus.metadata import Kind
+from vivavoce.simulate.articulation import articulate, draw_speaker
+from vivavoce.simulate.attacks import KINDS, Session, Take
+from vivavoce.simulate.config import SimulationConfig
+from vivavoce.simulate.draws import generator
+from vivavoce.simulate.motion import Motion
+from vivavoce.simulate.phonemes import Phone
+from vivavoce.simulate.scatter import draw_face
+from vivavoce.simulate.speech import RATE_HZ, voice_at_48k
+
+# A window may overrun the mouth's utterance by this much (rounding of durations) before the mouth goes on speaking, s.
+TOLERANCE_S = 0.02
+
+
+@dataclass(frozen=True)
+class Source:
+    """The recorded voice: a span of one channel of a sound file."""
+
+    path: Path
+    channel: int
+    start_s: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """Whose mouth moves and by what: phones in time, or a measured motion that takes their place."""
+
+    speaker: str
+    phones: tuple[Phone, ...]
+    duration_s: float
+    measured: Motion | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording to make; ``delay_s``: the mouth is that much behind the voice."""
+
+    id: str
+    kind: Kind
+    target: Path
+    source: Source
+    session: Session
+    posture: str
+    distance_m: float
+    mouth: Mouth
+    delay_s: float = 0.0
+    earlier: Session | None = None
+
+
+def mouth_motion(
+    mouth: Mouth, duration_s: float, delay_s: float, config: SimulationConfig, name: str
+) -> tuple[Motion, float]:
+    """Move a mouth for ``duration_s`` s of recording; returns the motion and when its time 0 is in the recording, s.
+
+    Where the recording begins before or ends after the mouth's utterance, the mouth says it again rather than resting,
+    so that neither a seam nor a frozen mouth tells an attack; a measured motion goes on mirrored in time.
+    """
+    length = mouth.duration_s
+    first = int(np.floor((-delay_s + TOLERANCE_S) / length))
+    last = max(int(np.ceil((duration_s - delay_s - TOLERANCE_S) / length)), first + 1)
+    origin = first * length + delay_s
+    if mouth.measured is not None:
+        return _mirrored(mouth.measured, (last - first) * length, -first * length), origin
+    phones = [
+        Phone(phone.name, phone.start_s + turn * length, phone.end_s + turn * length)
+        for turn in range(last - first)
+        for phone in mouth.phones
+    ]
+    speaker = draw_speaker(generator(config.seed, "speaker", mouth.speaker, "articulation"), config.articulation)
+    rng = generator(config.seed, "recording", name, "articulation")
+    return articulate(phones, max((last - first) * length, duration_s), speaker, rng), origin
+
+
+def _mirrored(motion: Motion, duration_s: float, before_s: float) -> Motion:
+    """Extend a measured motion to ``duration_s``, ``before_s`` of it ahead: backward, and forward again."""
+    frames = motion.positions_m.shape[1]
+    before = round(before_s * motion.rate_hz)
+    after = max(0, round(duration_s * motion.rate_hz) - before - frames)
+    if before == after == 0:
+        return motion
+    positions = np.pad(motion.positions_m, ((0, 0), (before, after), (0, 0)), mode="symmetric")
+    return Motion(motion.rate_hz, positions, np.pad(motion.aperture_m, (before, after), mode="symmetric"))
+
+
+def samples_of(job: Job, config: SimulationConfig) -> np.ndarray:
+    """Simulate one recording: (samples,) int16 at 48 kHz.
+
+    Raises:
+        UserError: its source cannot be read or is not usable speech.
+    """
+    source = job.source
+    wave, rate = read_audio(source.path, channel=source.channel, start_s=source.start_s, duration_s=source.duration_s)
+    check_speech(wave, rate, source.path)
+    voice = voice_at_48k(generator(config.seed, "recording", job.id, "speech"), wave, rate, config.speech)
+    motion, origin = mouth_motion(job.mouth, len(voice) / RATE_HZ, job.delay_s, config, job.id)
+    take = Take(
+        id=job.id,
+        config=config,
+        session=job.session,
+        posture="stand" if job.posture == "stand" else "handheld",
+        distance_m=job.distance_m,
+        voice=voice,
+        face=draw_face(generator(config.seed, "speaker", job.mouth.speaker, "face"), config.scatter),
+        motion=motion,
+        motion_from_s=origin,
+        earlier=job.earlier,
+    )
+    return KINDS[job.kind](take)
+
+
+def render(job: Job, config: SimulationConfig) -> None:
+    """Simulate one recording and write it, atomically."""
+    write_wav(job.target, samples_of(job, config), RATE_HZ)
+
+
+def single_threaded() -> threadpool_limits:
+    """Keep this process's libraries to one thread: workers share the cores, and sums must not depend on threads."""
+    return threadpool_limits(1)
