@@ -1,0 +1,1 @@
+"""Speaker trunks, liveness heads and their factory."""

@@ -1,0 +1,129 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vivavoce.models.joint import NAMED, JointModel, ModelConfig
+
+MELS, ECHO = 80, 24
+SMALL = {
+    "xvector": {"channels": 32, "pooled_channels": 48, "embedding_dim": 16},
+    "ecapa": {"channels": 32, "pooled_channels": 48, "embedding_dim": 16, "bottleneck": 16},
+}
+
+
+def small_model(name: str, seed: int = 0) -> JointModel:
+    trunk = SMALL[NAMED[name]["trunk"]["type"]]
+    config = ModelConfig.model_validate({"name": name, "trunk": trunk, "head": {"channels": 16, "groups": 4}})
+    torch.manual_seed(seed)
+    model = config.build(MELS, ECHO)
+    model.fit_echo(torch.randn(ECHO), torch.rand(ECHO) + 0.5)
+    # Batch norm with statistics other than 0 and 1, as after training.
+    model.train()
+    with torch.no_grad():
+        model.embed(torch.randn(8, 120, MELS))
+    return model.eval()
+
+
+@pytest.fixture(params=sorted(NAMED))
+def model(request) -> JointModel:
+    return small_model(request.param)
+
+
+def features(lengths: list[int], seed: int, fill: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    voice = torch.full((len(lengths), max(lengths), MELS), fill)
+    echo = torch.full((len(lengths), max(lengths), ECHO), fill)
+    for index, length in enumerate(lengths):
+        voice[index, :length] = torch.randn(length, MELS, generator=generator) * 3 + 5
+        echo[index, :length] = torch.randn(length, ECHO, generator=generator) * 8 - 50
+    return voice, echo, torch.tensor(lengths)
+
+
+@torch.no_grad()
+def test_batch_mates_and_padding_change_no_score(model):
+    voice, echo, lengths = features([151, 60, 97, 33], seed=1, fill=1e3)
+    together = model.embed(voice, lengths), model.liveness(voice, echo, lengths)
+    for index, length in enumerate(lengths.tolist()):
+        own_voice, own_echo = voice[index : index + 1, :length], echo[index : index + 1, :length]
+        torch.testing.assert_close(together[0][index], model.embed(own_voice)[0], atol=1e-5, rtol=1e-4)
+        alone = model.liveness(own_voice, own_echo)
+        torch.testing.assert_close(together[1].utterance[index], alone.utterance[0], atol=1e-4, rtol=1e-4)
+        frames = alone.frames.shape[1]
+        torch.testing.assert_close(together[1].frames[index, :frames], alone.frames[0], atol=1e-4, rtol=1e-4)
+
+
+@settings(max_examples=10, deadline=None)
+@given(lengths=st.lists(st.integers(20, 90), min_size=1, max_size=4), fill=st.sampled_from([0.0, -1e4, 1e4]))
+@torch.no_grad()
+def test_what_lies_in_the_padding_is_never_looked_at(lengths, fill):
+    model = small_model("ecapa-lstm")
+    clean, dirty = features(lengths, 3, 0.0), features(lengths, 3, fill)
+    torch.testing.assert_close(model.embed(clean[0], clean[2]), model.embed(dirty[0], dirty[2]), atol=1e-5, rtol=1e-4)
+    a, b = model.liveness(*clean[:2], clean[2]), model.liveness(*dirty[:2], dirty[2])
+    torch.testing.assert_close(a.utterance, b.utterance, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_utterance_logit_is_the_weighted_mean_of_its_frames(model):
+    voice, echo, lengths = features([80, 41], seed=2, fill=0.0)
+    answer = model.liveness(voice, echo, lengths)
+    torch.testing.assert_close(answer.weights.sum(dim=1), torch.ones(2))
+    torch.testing.assert_close((answer.frames * answer.weights).sum(dim=1), answer.utterance)
+    assert answer.weights[1, 21:].abs().max() == 0
+
+
+@torch.no_grad()
+def test_embeddings_have_unit_length_and_forget_a_constant_channel(model):
+    voice, _, lengths = features([70, 50], seed=4, fill=0.0)
+    embeddings = model.embed(voice, lengths)
+    torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2))
+    coloured = voice + torch.linspace(-4, 4, MELS)
+    torch.testing.assert_close(model.embed(coloured, lengths), embeddings, atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_liveness_depends_on_how_the_streams_fit_in_time(model):
+    voice, echo, lengths = features([100], seed=5, fill=0.0)
+    as_is = model.liveness(voice, echo, lengths).utterance
+    assert not torch.allclose(as_is, model.liveness(voice, echo.roll(30, dims=1), lengths).utterance)
+    assert not torch.allclose(as_is, model.liveness(voice.roll(30, dims=1), echo, lengths).utterance)
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_state_dict_keys_are_pinned(name):
+    keys = sorted(small_model(name).state_dict())
+    assert {"echo_mean", "echo_std", "trunk.stem.conv.weight", "trunk.embedding.bias", "head.judge.weight"} <= set(keys)
+    parts = {".".join(key.split(".")[:2]) for key in keys if "." in key}
+    trunk = {"trunk.stem", "trunk.blocks", "trunk.embedding"}
+    if name.startswith("ecapa"):
+        trunk |= {"trunk.aggregate", "trunk.pooling", "trunk.pooled_norm"}
+    head = {"head.voice", "head.echo", "head.join", "head.judge"}
+    assert parts == trunk | head | ({"head.temporal"} if name.endswith("lstm") else set())
+
+
+def test_published_sizes():
+    # Desplanques et al. 2020, table 1: 6.2 M parameters at C=512, without the classifier.
+    trunk = ModelConfig.model_validate({"name": "ecapa-lstm"}).trunk.build(80)
+    assert sum(p.numel() for p in trunk.parameters()) == pytest.approx(6.2e6, rel=0.01)
+    # Snyder et al. 2018, table 1, segment6 left out, with 80 mels: 4.2 M.
+    trunk = ModelConfig.model_validate({"name": "xvector-lstm"}).trunk.build(24)
+    assert sum(p.numel() for p in trunk.parameters()) == pytest.approx(4.2e6, rel=0.05)
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_heads_stay_under_a_million_parameters(name):
+    model = ModelConfig.model_validate({"name": name}).build(MELS, ECHO)
+    assert sum(p.numel() for p in model.head.parameters()) < 1_000_000
+
+
+def test_an_unknown_name_and_a_foreign_part_are_refused():
+    with pytest.raises(ValueError, match="allowed: xvector-linear"):
+        ModelConfig.model_validate({"name": "resnet"})
+    with pytest.raises(ValueError, match="the trunk of ecapa-lstm is 'ecapa', not 'xvector'"):
+        ModelConfig.model_validate({"name": "ecapa-lstm", "trunk": {"type": "xvector"}})
+
+
+def test_a_config_survives_its_own_dump():
+    config = ModelConfig.model_validate({"name": "xvector-linear", "trunk": {"channels": 64}})
+    assert ModelConfig.model_validate(config.model_dump(mode="json")) == config

@@ -1,0 +1,84 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from vivavoce.objectives.correlation import correlation_loss
+from vivavoce.objectives.speaker import AamSoftmaxConfig, SoftmaxConfig
+
+
+def test_without_a_margin_aam_is_scaled_cosine_softmax():
+    torch.manual_seed(0)
+    loss = AamSoftmaxConfig(margin=0.0, scale=20).build(8, 5)
+    embeddings, labels = torch.randn(6, 8), torch.arange(6) % 5
+    cosine = functional.normalize(embeddings) @ functional.normalize(loss.prototypes).T
+    torch.testing.assert_close(loss(embeddings, labels), functional.cross_entropy(20 * cosine, labels))
+
+
+def test_the_margin_widens_the_targets_angle():
+    loss = AamSoftmaxConfig(margin=0.3, scale=10).build(2, 2)
+    with torch.no_grad():
+        loss.prototypes.copy_(torch.eye(2))
+    angle = 0.5
+    embedding = torch.tensor([[math.cos(angle), math.sin(angle)]])
+    logits = torch.tensor([[10 * math.cos(angle + 0.3), 10 * math.sin(angle)]])
+    torch.testing.assert_close(loss(embedding, torch.tensor([0])), functional.cross_entropy(logits, torch.tensor([0])))
+
+
+@given(share=st.floats(0, 1))
+def test_a_larger_share_of_the_margin_never_lowers_the_loss(share):
+    torch.manual_seed(1)
+    loss = AamSoftmaxConfig().build(8, 4)
+    embeddings, labels = torch.randn(6, 8), torch.arange(6) % 4
+    assert loss(embeddings, labels, 0.0) <= loss(embeddings, labels, share) + 1e-6
+    assert loss(embeddings, labels, share) <= loss(embeddings, labels, 1.0) + 1e-6
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_gradients_stay_finite_where_the_angle_is_nought_or_pi(sign):
+    loss = AamSoftmaxConfig().build(4, 3)
+    embeddings = (sign * loss.prototypes.detach()).clone().requires_grad_()
+    loss(embeddings, torch.arange(3)).backward()
+    assert torch.isfinite(embeddings.grad).all()
+
+
+@pytest.mark.parametrize("config", [SoftmaxConfig(), AamSoftmaxConfig()])
+def test_training_on_separable_embeddings_reaches_no_errors(config):
+    torch.manual_seed(0)
+    loss = config.build(6, 3)
+    labels = torch.arange(60) % 3
+    embeddings = functional.one_hot(labels, 6).float() + 0.1 * torch.randn(60, 6)
+    optimiser = torch.optim.Adam(loss.parameters(), lr=0.05)
+    first = loss(embeddings, labels).item()
+    for _ in range(100):
+        optimiser.zero_grad()
+        loss(embeddings, labels).backward()
+        optimiser.step()
+    assert loss(embeddings, labels).item() < 0.2 * first
+
+
+def test_the_mix_of_classes_does_not_move_the_best_constant_logit():
+    def best(live: int, attacks: int) -> float:
+        logits = torch.linspace(-2, 2, 401)
+        labels = torch.cat([torch.ones(live), torch.zeros(attacks)])
+        losses = [correlation_loss(torch.full((live + attacks,), z.item()), labels).item() for z in logits]
+        return logits[int(torch.tensor(losses).argmin())].item()
+
+    assert best(3, 30) == pytest.approx(0.0, abs=0.02)
+    assert best(30, 3) == pytest.approx(0.0, abs=0.02)
+
+
+def test_correlation_loss_of_one_class_alone_is_half_its_mean():
+    logits = torch.tensor([1.0, -2.0])
+    expected = 0.5 * functional.binary_cross_entropy_with_logits(logits, torch.ones(2))
+    torch.testing.assert_close(correlation_loss(logits, torch.ones(2)), expected)
+
+
+def test_smoothing_makes_a_finite_logit_the_best():
+    labels = torch.tensor([1.0, 0.0])
+    sure = correlation_loss(torch.tensor([30.0, -30.0]), labels, label_smoothing=0.05)
+    modest = correlation_loss(torch.tensor([3.0, -3.0]), labels, label_smoothing=0.05)
+    assert modest < sure
