@@ -82,3 +82,20 @@ def test_smoothing_makes_a_finite_logit_the_best():
     sure = correlation_loss(torch.tensor([30.0, -30.0]), labels, label_smoothing=0.05)
     modest = correlation_loss(torch.tensor([3.0, -3.0]), labels, label_smoothing=0.05)
     assert modest < sure
+
+
+def test_groups_of_a_class_count_alike_however_large_they_are():
+    logits = torch.tensor([2.0, -1.0, -1.0, -1.0, -1.0, 3.0])
+    labels = torch.tensor([1.0, 0, 0, 0, 0, 0])
+    group = torch.tensor([0, 0, 0, 0, 0, 1])
+    each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    expected = 0.5 * each[0] + 0.25 * each[1] + 0.25 * each[5]
+    torch.testing.assert_close(correlation_loss(logits, labels, group=group), expected)
+
+
+@given(labels=st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=12), seed=st.integers(0, 99))
+def test_one_group_is_no_group(labels, seed):
+    logits = torch.randn(len(labels), generator=torch.Generator().manual_seed(seed))
+    target = torch.tensor(labels)
+    grouped = correlation_loss(logits, target, 0.05, torch.full((len(labels),), 3))
+    torch.testing.assert_close(grouped, correlation_loss(logits, target, 0.05))

@@ -6,6 +6,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
+from vivavoce.models.layers.masking import mask_channels_first
+from vivavoce.models.layers.pooling import masked_mean
 from vivavoce.models.layers.similarity import LaggedSimilarity
 from vivavoce.models.layers.stream import StreamEncoder, stream_mask
 
@@ -60,6 +62,15 @@ class LstmHeadConfig(HeadConfig):
         """Make the head for streams of these widths."""
         temporal = MaskedBiLstm(self.channels * 2, self.hidden)
         return LivenessHead(self, voice_channels, echo_channels, temporal)
+
+
+def centred(stream: Tensor, mask: Tensor | None) -> Tensor:
+    """Take each channel's mean over the utterance off ``(batch, channels, frames)``; padded frames become zero.
+
+    What stays the same through an utterance (phone, room, noise) says nothing about what moves when, but would tell
+    that a voice and an echo come from two recordings: a shortcut that no real attack offers.
+    """
+    return mask_channels_first(stream - masked_mean(stream, mask)[:, :, None], mask)
 
 
 class MaskedBiLstm(nn.Module):
@@ -119,7 +130,8 @@ class LivenessHead(nn.Module):
 
     def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
         """Judge two encoded streams ``(batch, channels, frames)``, so that one encoding serves many pairings."""
-        streams = [voice, echo, voice * echo, self.similarity(voice, echo)]
+        voice, moving = centred(voice, mask), centred(echo, mask)
+        streams = [voice, echo, voice * moving, self.similarity(voice, moving)]
         x = self.join(torch.cat(streams, dim=1).transpose(1, 2))
         if self.temporal is not None:
             x = self.temporal(x, mask)

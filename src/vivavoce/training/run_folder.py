@@ -1,0 +1,133 @@
+"""A training run as a folder: the one place that knows its file names."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vivavoce.errors import UserError
+from vivavoce.evaluation.calibration import Calibration
+from vivavoce.files import write_json, write_text
+
+
+class RunFolder:
+    """Paths and small files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.fingerprints = path / "manifests.json"
+        self.best_weights = path / "checkpoints" / "best.safetensors"
+        self.state = path / "checkpoints" / "trainer.pt"
+        self.calibration = path / "calibration.json"
+        self.metrics = path / "metrics.jsonl"
+        self.tensorboard = path / "tensorboard"
+        self.features = path / "features"
+        self.report = path / "report.html"
+
+    @classmethod
+    def create(cls, path: Path, config: BaseModel) -> "RunFolder":
+        """Begin a run in a new or empty folder.
+
+        Raises:
+            UserError: the folder already holds a run, or something else.
+        """
+        run = cls(path)
+        if run.config.exists():
+            raise UserError(f"{path} already holds a training run; choose another --out, or continue it with --resume.")
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path} is not an empty folder; choose another --out.")
+        write_text(run.config, _to_yaml(config))
+        return run
+
+    @classmethod
+    def reopen(cls, path: Path, config: BaseModel) -> "RunFolder":
+        """Open a run to continue it.
+
+        Raises:
+            UserError: it is no run, or was begun with another configuration.
+        """
+        run = cls.open(path)
+        if _binding(_read_yaml(run.config)) != _binding(config.model_dump(mode="json")):
+            raise UserError(
+                f"{run.config} differs from the configuration given; resume with the one the run was begun with, or "
+                "train into another folder."
+            )
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open an existing run.
+
+        Raises:
+            UserError: the folder is missing or is no run.
+        """
+        run = cls(path)
+        if not path.is_dir():
+            raise UserError(f"There is no run folder {path}; give the folder that `vivavoce train --out` wrote.")
+        if not run.config.is_file():
+            raise UserError(f"{path} is not a run folder (it has no config.yaml); give what `vivavoce train` wrote.")
+        return run
+
+    def write_calibration(self, calibration: Calibration) -> None:
+        """Keep the thresholds."""
+        write_json(self.calibration, calibration.model_dump(mode="json"))
+
+    def read_calibration(self) -> Calibration:
+        """The thresholds that training set on the validation split.
+
+        Raises:
+            UserError: training has not ended, or the file is damaged.
+        """
+        if not self.calibration.is_file():
+            raise UserError(
+                f"{self.path} has no calibration.json: its training has not ended; continue it with --resume."
+            )
+        try:
+            return Calibration.model_validate_json(self.calibration.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise UserError(f"{self.calibration} is damaged; restore it from a copy or train again.") from error
+
+    def append_metrics(self, epoch: int, split: str, values: dict[str, float]) -> None:
+        """Add one line to metrics.jsonl, which is replaced as a whole: a process killed here leaves no half line."""
+        self._write_metrics([*self.read_metrics(), {"epoch": epoch, "split": split, **values}])
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """All lines of metrics.jsonl.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if not self.metrics.exists():
+            return []
+        try:
+            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
+        except ValueError as error:
+            raise UserError(f"{self.metrics} is damaged ({error}); restore it from a copy or train again.") from error
+
+    def drop_metrics_after(self, epoch: int) -> None:
+        """Forget the lines of an epoch whose checkpoint was never written."""
+        self._write_metrics([line for line in self.read_metrics() if line["epoch"] <= epoch])
+
+    def _write_metrics(self, lines: list[dict[str, Any]]) -> None:
+        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _to_yaml(config: BaseModel) -> str:
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"{path} is damaged; restore it from a copy or train again.") from error
+
+
+def _binding(config: Any) -> Any:
+    """Everything of a configuration that a run's losses depend on: how many processes work is free to change."""
+    if not isinstance(config, dict) or not isinstance(config.get("training"), dict):
+        return config
+    return {**config, "training": {name: value for name, value in config["training"].items() if name != "workers"}}

@@ -1,0 +1,137 @@
+import json
+import shutil
+
+import pytest
+import torch
+
+from vivavoce.errors import UserError
+from vivavoce.features.statistics import channel_statistics
+from vivavoce.models.joint import ModelConfig
+from vivavoce.objectives.correlation import CorrelationConfig
+from vivavoce.objectives.speaker import AamSoftmaxConfig
+from vivavoce.signal.voice import FbankConfig
+from vivavoce.training.checkpoint import load_weights, save_weights
+from vivavoce.training.config import TrainingConfig
+from vivavoce.training.data import TrainingData
+from vivavoce.training.run_folder import RunFolder
+from vivavoce.training.step import JointLoss
+from vivavoce.training.trainer import Trainer
+from vivavoce.training.validation import Validation
+
+from ..synthetic import CHANNELS, MELS
+
+MODEL = ModelConfig.model_validate(
+    {
+        "name": "ecapa-lstm",
+        "trunk": {"channels": 16, "pooled_channels": 32, "embedding_dim": 16, "bottleneck": 8},
+        "head": {"channels": 16, "groups": 4, "hidden": 16, "dilations": [1, 2]},
+    }
+)
+CONFIG = TrainingConfig(
+    epochs=4, liveness_batch=12, speaker_batch=12, liveness_crop_s=1.2, speaker_crop_s=1.0, precision="float32",
+    shift_s=(0.3, 0.6), learning_rate=5e-3,
+)  # fmt: skip
+
+
+def make_trainer(path, corpus, validation_corpus, config=CONFIG) -> Trainer:
+    run = RunFolder.open(path) if path.exists() else RunFolder.create(path, config)
+    data = TrainingData(*corpus, config, FbankConfig())
+    torch.manual_seed(0)
+    model = MODEL.build(MELS, CHANNELS)
+    store = corpus[1]
+    model.fit_echo(*channel_statistics(store.echo, store.starts, store.frames, data.liveness_items))
+    loss = JointLoss(AamSoftmaxConfig().build(16, data.classes), CorrelationConfig(), config.swaps)
+    return Trainer(config, 0, model, loss, data, Validation(*validation_corpus, seed=0), run)
+
+
+def losses(run: RunFolder) -> list[dict]:
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in run.read_metrics()]
+
+
+def test_same_seed_same_losses_to_the_last_digit(tmp_path, corpus, validation_corpus):
+    runs = [make_trainer(tmp_path / name, corpus, validation_corpus) for name in ("a", "b")]
+    for trainer in runs:
+        trainer.fit()
+    assert losses(runs[0].run) == losses(runs[1].run)
+
+
+def test_a_resumed_run_gives_the_losses_of_one_never_stopped(tmp_path, corpus, validation_corpus):
+    whole = make_trainer(tmp_path / "whole", corpus, validation_corpus)
+    whole.fit()
+    stopped = make_trainer(tmp_path / "stopped", corpus, validation_corpus)
+    original = stopped._train_epoch
+
+    def die_in_the_third_epoch():
+        if stopped.progress.epoch == 2:
+            original()
+            raise KeyboardInterrupt
+        return original()
+
+    stopped._train_epoch = die_in_the_third_epoch
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit()
+    # A process that died between the metrics and the checkpoint leaves a line too many.
+    stopped.run.append_metrics(3, "train", {"loss": 123.0})
+    resumed = make_trainer(tmp_path / "stopped", corpus, validation_corpus)
+    resumed.resume()
+    resumed.fit()
+    assert losses(resumed.run) == losses(whole.run)
+    assert resumed.run.calibration.read_text() == whole.run.calibration.read_text()
+
+
+def test_training_learns_both_tasks(tmp_path, corpus, validation_corpus):
+    trainer = make_trainer(tmp_path / "run", corpus, validation_corpus, CONFIG.model_copy(update={"epochs": 14}))
+    trainer.fit()
+    lines = losses(trainer.run)
+    train = [line for line in lines if line["split"] == "train"]
+    assert train[-1]["loss"] < 0.7 * train[0]["loss"]
+    best = min(line["liveness_eer"] for line in lines if line["split"] == "validation")
+    assert best < 0.25
+    assert len(trainer.run.read_metrics()) == 28
+    assert list(trainer.run.tensorboard.iterdir())
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_one_sentence(tmp_path, corpus, validation_corpus):
+    trainer = make_trainer(tmp_path / "run", corpus, validation_corpus)
+    with torch.no_grad():
+        trainer.model.trunk.embedding.bias.fill_(float("nan"))
+    with pytest.raises(UserError, match=r"lower training\.learning_rate"):
+        trainer.fit()
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    save_weights(MODEL.build(MELS, CHANNELS), tmp_path / "w.safetensors")
+    other = ModelConfig.model_validate({"name": "xvector-lstm", "trunk": {"channels": 16, "pooled_channels": 32}})
+    with pytest.raises(UserError, match="belongs to another model"):
+        load_weights(other.build(MELS, CHANNELS), tmp_path / "w.safetensors")
+    with pytest.raises(UserError, match="belongs to another model"):
+        load_weights(MODEL.build(MELS, CHANNELS + 1), tmp_path / "w.safetensors")
+
+
+def test_a_damaged_or_missing_checkpoint_is_named(tmp_path):
+    path = tmp_path / "w.safetensors"
+    model = MODEL.build(MELS, CHANNELS)
+    with pytest.raises(UserError, match="is missing"):
+        load_weights(model, path)
+    save_weights(model, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="is damaged"):
+        load_weights(model, path)
+
+
+def test_folders_that_are_no_run_are_named(tmp_path):
+    with pytest.raises(UserError, match="There is no run folder"):
+        RunFolder.open(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="is not a run folder"):
+        RunFolder.open(tmp_path)
+    run = RunFolder.create(tmp_path / "run", CONFIG)
+    with pytest.raises(UserError, match="already holds a training run"):
+        RunFolder.create(tmp_path / "run", CONFIG)
+    with pytest.raises(UserError, match="has not ended"):
+        run.read_calibration()
+    with pytest.raises(UserError, match="differs from the configuration"):
+        RunFolder.reopen(tmp_path / "run", CONFIG.model_copy(update={"epochs": 99}))
+    run.calibration.write_text(json.dumps({"speaker": 1}))
+    with pytest.raises(UserError, match="is damaged"):
+        run.read_calibration()
+    shutil.rmtree(run.path)
