@@ -1,0 +1,107 @@
+"""Evaluate a run on a manifest and write the report."""
+
+import hashlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vivavoce.corpus.manifest import Row, read_rows
+from vivavoce.corpus.metadata import Kind
+from vivavoce.evaluation.evaluate import evaluate_rows
+from vivavoce.evaluation.plots import EchoView
+from vivavoce.evaluation.report import write_report
+from vivavoce.evaluation.results import Demonstration, EvaluationResult
+from vivavoce.evaluation.trials import make_trials, read_trials, references
+from vivavoce.features.front_end import VOICE_HZ, read_wave
+from vivavoce.features.store import open_store
+from vivavoce.signal.echo import doppler_spectrogram
+from vivavoce.verifier import LoadedRun, load_run
+
+
+def evaluate(
+    run: Path | str | LoadedRun,
+    manifest: Path | str,
+    trials: Path | str | None = None,
+    *,
+    report: Path | str | None = None,
+    liveness_crop_s: float | None = None,
+    demonstrations: Sequence[Demonstration] = (),
+    command: str | None = None,
+) -> tuple[EvaluationResult, Path]:
+    """Evaluate ``run`` on the recordings of ``manifest``; returns the result and the path of its report.
+
+    Args:
+        run: a run folder, or a loaded run.
+        manifest: recordings of speakers that the run has not seen.
+        trials: CSV with the columns ``enrol``, ``test``, ``label``; ``None`` makes a balanced list.
+        report: where to write the HTML report; ``None``: ``report.html`` in the run folder.
+        liveness_crop_s: judge liveness on the middle of each recording, this many seconds.
+        demonstrations: verdicts on single recordings to show on top of the report.
+        command: what to show as the command that gives the same result again.
+
+    Raises:
+        UserError: the run, the manifest or the trials cannot be used.
+    """
+    loaded = run if isinstance(run, LoadedRun) else load_run(run)
+    manifest = Path(manifest)
+    rows = read_rows(manifest)
+    if trials is None:
+        pairs = make_trials(rows, seed=loaded.config.seed)
+    else:
+        pairs = read_trials(Path(trials), references(rows))
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    folder = loaded.folder.features / f"evaluation-{digest[:12]}"
+    store = open_store(rows, loaded.config.front_end, folder, loaded.config.training.workers)
+    again = ["vivavoce", "evaluate", str(loaded.folder.path), str(manifest)]
+    result = evaluate_rows(
+        loaded.model,
+        loaded.calibration,
+        rows,
+        store,
+        pairs,
+        run_id=loaded.folder.path.name,
+        data_name=manifest.name,
+        command=command or shlex.join([*again, *(["--trials", str(trials)] if trials else [])]),
+        liveness_crop_s=liveness_crop_s,
+        seed=loaded.config.seed,
+    )
+    weights = hashlib.sha256(loaded.folder.best_weights.read_bytes()).hexdigest()
+    result = result.model_copy(
+        update={
+            "demonstrations": list(demonstrations),
+            "config": loaded.config.model_dump(mode="json"),
+            "hashes": {"manifest": digest[:16], "weights": weights[:16]},
+        }
+    )
+    path = Path(report) if report else loaded.folder.report
+    live, replayed = _view(rows, Kind.LIVE, "A living mouth"), _view(rows, Kind.REPLAY_STAND, "A replayed recording")
+    write_report(result, path, metrics=loaded.folder.read_metrics(), live=live, replayed=replayed)
+    return result, path
+
+
+def _view(rows: Sequence[Row], kind: Kind, title: str) -> EchoView | None:
+    """Both bands of the first readable recording of a kind: nearest to the phone, on a stand where there is one."""
+    candidates = [row for row in rows if row.meta.kind is kind]
+    candidates.sort(key=lambda row: (row.meta.posture != "stand", row.meta.distance_cm or 0.0, row.id))
+    for row in candidates:
+        wave = read_wave(row)
+        if not wave.quality.usable:
+            continue
+        times, freqs, level = doppler_spectrogram(wave.samples, wave.rate, wave.tones_hz)
+        voice_times, envelope = _envelope(wave.samples, wave.rate)
+        where = f"{title} ({row.meta.kind.value}, {row.meta.distance_cm or 0:.0f} cm)"
+        return EchoView(where, times, freqs, level, voice_times, envelope)
+    return None
+
+
+def _envelope(samples: np.ndarray, rate: int, hop_s: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
+    """Level of the voice band in dB, every ``hop_s``."""
+    import soxr
+
+    voice = soxr.resample(samples, rate, VOICE_HZ)
+    hop = round(VOICE_HZ * hop_s)
+    frames = voice[: len(voice) // hop * hop].reshape(-1, hop)
+    level = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-10)
+    return (np.arange(len(level)) + 0.5) * hop_s, level

@@ -1,0 +1,1 @@
+"""Trials, metrics, thresholds and the report."""

@@ -1,0 +1,218 @@
+"""Trials: which enrolment meets which test recording, and what the truth is."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vivavoce.corpus.metadata import Kind
+from vivavoce.errors import UserError
+from vivavoce.files import atomic_path
+
+if TYPE_CHECKING:
+    from vivavoce.corpus.manifest import Row
+
+TARGET, NONTARGET = "target", "nontarget"
+LABELS = (TARGET, NONTARGET, *(kind.value for kind in Kind if kind is not Kind.LIVE))
+COLUMNS = ("enrol", "test", "label")
+SEPARATOR = ";"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One enrolment (paths) against one test recording (a path), and the truth.
+
+    The label is ``target``, ``nontarget``, or the kind of attack that the test recording is.
+    """
+
+    enrol: tuple[str, ...]
+    test: str
+    label: str
+
+
+def references(rows: "Sequence[Row]") -> list[str]:
+    """Name each recording as trials do: by its path, or by its id where several recordings share one file."""
+    paths = [str(row.path) for row in rows]
+    uses = Counter(paths)
+    return [path if uses[path] == 1 else row.id for row, path in zip(rows, paths, strict=True)]
+
+
+def read_trials(path: Path | str, known: Iterable[str | Path] | None = None) -> list[Trial]:
+    """Read a CSV file with the columns ``enrol`` (paths joined by ``;``), ``test`` and ``label``.
+
+    Args:
+        path: the CSV file.
+        known: the recordings that may occur (`references` of a manifest). A trial may write a path as it is, relative
+            to the working folder, or relative to the CSV file's folder; the trials returned use ``known``'s spelling.
+
+    Raises:
+        UserError: the file is missing, empty or not a CSV text, lacks a column, or a line has an unknown label, an
+            empty field, a test recording inside its own enrolment, or a path that is not known.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no trial list {path}; check the path.")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(
+                    f"{path} has no column {' and no column '.join(missing)}; a trial list has {', '.join(COLUMNS)}."
+                )
+            records = [(reader.line_num, record) for record in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is not a CSV text file ({error}); export it as CSV in UTF-8.") from error
+    if not records:
+        raise UserError(f"{path} holds no trial; add lines below its header.")
+    find = _finder(known, path.parent) if known is not None else None
+    return [_parse(record, f"{path}, line {line}", find) for line, record in records]
+
+
+def write_trials(trials: Iterable[Trial], path: Path | str) -> None:
+    """Write trials as a CSV file that `read_trials` reads, atomically.
+
+    Raises:
+        UserError: an enrolment path holds the separator ``;``, or the file cannot be written.
+    """
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        for trial in trials:
+            if any(SEPARATOR in item for item in trial.enrol):
+                raise UserError(
+                    f"An enrolment path of {path} holds the separator {SEPARATOR!r}; rename that recording."
+                )
+            writer.writerow((SEPARATOR.join(trial.enrol), trial.test, trial.label))
+
+
+def make_trials(
+    rows: "Sequence[Row]", enrol: int = 3, seed: int = 0, max_nontarget_per_target: int = 10
+) -> list[Trial]:
+    """Make a trial list from the recordings of one split.
+
+    Every speaker with enough live recordings is enrolled once, with ``enrol`` of them. Where a speaker has two or more
+    sessions, these come from one session and the target tests from the others, since a voice of the same day is easier;
+    only where no session holds ``enrol`` recordings are sessions mixed. Tests never are enrolment recordings of anyone.
+
+    - ``target``: the speaker's other live recordings.
+    - ``nontarget``: live recordings of other speakers, at most ``max_nontarget_per_target`` a target trial, spread
+      evenly over those speakers.
+    - a kind of attack: each recording of that kind that claims the enrolled speaker.
+
+    Args:
+        rows: recordings of a manifest.
+        enrol: enrolment recordings a speaker.
+        seed: of every draw; the same rows and seed give the same trials.
+        max_nontarget_per_target: bounds the number of non-target trials.
+
+    Raises:
+        UserError: no speaker has ``enrol + 1`` live recordings.
+        ValueError: ``enrol`` or ``max_nontarget_per_target`` is below 1.
+    """
+    if enrol < 1 or max_nontarget_per_target < 1:
+        raise ValueError(f"enrol={enrol} and max_nontarget_per_target={max_nontarget_per_target} must be at least 1")
+    rng = np.random.default_rng(seed)
+    live: dict[str, list[int]] = {}
+    attacks: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        (live if row.meta.kind is Kind.LIVE else attacks).setdefault(row.speaker, []).append(index)
+
+    chosen: dict[str, tuple[list[int], list[int]]] = {}
+    for speaker in sorted(live):
+        if len(live[speaker]) > enrol:
+            chosen[speaker] = _choose_enrolment(rows, live[speaker], enrol, rng)
+    if not chosen:
+        raise UserError(
+            f"No speaker has {enrol + 1} live recordings, so none can be enrolled with {enrol} and tested; "
+            "give more recordings a speaker or enrol fewer."
+        )
+    names = references(rows)
+    enrolled = {index for own, _ in chosen.values() for index in own}
+    pool = np.array([i for speaker in sorted(live) for i in live[speaker] if i not in enrolled], dtype=np.intp)
+    numbers = {speaker: number for number, speaker in enumerate(sorted(live))}
+    pool_speakers = np.array([numbers[rows[i].speaker] for i in pool], dtype=np.intp)
+
+    trials: list[Trial] = []
+    for speaker, (own, tests) in chosen.items():
+        model = tuple(names[i] for i in own)
+        others = pool_speakers != numbers[speaker]
+        impostors = _spread(pool[others], pool_speakers[others], max_nontarget_per_target * len(tests), rng)
+        trials += [Trial(model, names[i], TARGET) for i in tests]
+        trials += [Trial(model, names[i], NONTARGET) for i in impostors]
+        trials += [Trial(model, names[i], rows[i].meta.kind.value) for i in attacks.get(speaker, ())]
+    return trials
+
+
+def _choose_enrolment(
+    rows: "Sequence[Row]", live: list[int], enrol: int, rng: np.random.Generator
+) -> tuple[list[int], list[int]]:
+    sessions: dict[str | None, list[int]] = {}
+    for index in live:
+        sessions.setdefault(rows[index].meta.session, []).append(index)
+    large = sorted((name for name, members in sessions.items() if len(members) >= enrol), key=str)
+    if len(sessions) > 1 and large:
+        session = large[int(rng.integers(len(large)))]
+        own = rng.choice(sessions[session], enrol, replace=False).tolist()
+        return sorted(own), [index for index in live if index not in sessions[session]]
+    own = rng.choice(live, enrol, replace=False).tolist()
+    return sorted(own), [index for index in live if index not in own]
+
+
+def _spread(candidates: np.ndarray, speakers: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw ``count`` candidates so that no speaker gives a second one more before all gave theirs."""
+    if candidates.size <= count:
+        return candidates
+    shuffled = rng.permutation(candidates.size)
+    by_speaker = shuffled[np.argsort(speakers[shuffled], kind="stable")]
+    sizes = np.bincount(speakers)
+    starts = np.cumsum(sizes) - sizes
+    turn = np.arange(candidates.size) - starts[speakers[by_speaker]]
+    drawn = by_speaker[np.lexsort((rng.random(candidates.size), turn))[:count]]
+    return candidates[np.sort(drawn)]
+
+
+def _finder(known: Iterable[str | Path], folder: Path) -> Callable[[str], str | None]:
+    """Build a function from a path as written to its spelling in ``known`` (None: not there)."""
+    table: dict[str, str] = {}
+    for item in known:
+        table[_absolute(item)] = str(item)
+        table[str(item)] = str(item)
+    cache: dict[str, str | None] = {}
+
+    def find(text: str) -> str | None:
+        if text not in cache:
+            here = table.get(text) or table.get(_absolute(text))
+            cache[text] = here or table.get(_absolute(folder / text))
+        return cache[text]
+
+    return find
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).resolve())
+
+
+def _parse(record: dict[str, str], where: str, find: Callable[[str], str | None] | None) -> Trial:
+    enrol = tuple(item.strip() for item in (record["enrol"] or "").split(SEPARATOR) if item.strip())
+    test, label = (record["test"] or "").strip(), (record["label"] or "").strip()
+    for name, value in (("enrol", enrol), ("test", test), ("label", label)):
+        if not value:
+            raise UserError(f"{where}: the field {name} is empty; fill it in.")
+    if label not in LABELS:
+        raise UserError(f"{where}: unknown label {label!r}; use one of {', '.join(LABELS)}.")
+    if find is not None:
+        found = []
+        for item in (*enrol, test):
+            spelling = find(item)
+            if spelling is None:
+                raise UserError(f"{where}: {item} is not a recording of the manifest; correct the path or add it.")
+            found.append(spelling)
+        enrol, test = tuple(found[:-1]), found[-1]
+    if test in enrol:
+        raise UserError(f"{where}: the test recording {test} is part of its own enrolment; take another one.")
+    return Trial(enrol, test, label)

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from vivavoce.errors import UserError
+from vivavoce.evaluation import intervals
+from vivavoce.evaluation.intervals import bootstrap_interval, rate_interval
+from vivavoce.evaluation.metrics import eer
+
+
+def _trials(seed: int, speakers: int = 30, each: int = 10, between: float = 0.0):
+    """Scores with an offset a speaker; non-targets pair two people."""
+    rng = np.random.default_rng(seed)
+    offset = rng.normal(0, between, speakers)
+    own = np.repeat(np.arange(speakers), each)
+    first = np.repeat(np.arange(speakers), each)
+    second = (first + rng.integers(1, speakers, first.size)) % speakers
+    targets = rng.normal(2, 1, own.size) + offset[own]
+    nontargets = rng.normal(0, 1, first.size) + offset[first]
+    return targets, nontargets, own, first, second
+
+
+def test_each_resample_equals_the_metric_on_copied_trials() -> None:
+    targets, nontargets, own, first, second = _trials(1, speakers=5, each=4)
+    targets, nontargets = targets.round(), nontargets.round()  # ties
+    draws = np.array([[1, 2, 0, 1, 1], [1, 1, 1, 1, 1], [0, 3, 1, 0, 1]], dtype=float)
+    scores = np.r_[targets, nontargets]
+    order = np.argsort(scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))
+    is_target = (np.arange(scores.size) < targets.size)[order]
+    got = intervals._weighted_eers(draws, np.r_[own, first][order], np.r_[own, second][order], is_target, ends)
+    for rate, count in zip(got, draws.astype(int), strict=True):
+        copied = np.repeat(targets, count[own]), np.repeat(nontargets, count[first] * count[second])
+        assert rate == pytest.approx(eer(*copied).rate)
+
+
+def test_the_interval_holds_the_rate_and_is_seeded() -> None:
+    targets, nontargets, own, first, second = _trials(2)
+    interval = bootstrap_interval(targets, nontargets, own, first, second)
+    assert interval is not None
+    assert 0 < interval.low < eer(targets, nontargets).rate < interval.high < 0.5
+    assert interval.method == "bootstrap by speaker"
+    assert interval == bootstrap_interval(targets, nontargets, own, first, second)
+
+
+def test_blocks_do_not_change_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = _trials(3)
+    whole = bootstrap_interval(*trials, resamples=60)
+    monkeypatch.setattr(intervals, "BLOCK_ELEMENTS", 7 * 600)
+    assert bootstrap_interval(*trials, resamples=60) == whole
+
+
+def test_speakers_who_differ_widen_the_interval() -> None:
+    # Resampling trials would miss exactly this.
+    def width(between: float) -> float:
+        interval = bootstrap_interval(*_trials(4, each=40, between=between))
+        assert interval is not None
+        return interval.high - interval.low
+
+    assert width(1.0) > 1.5 * width(0.0)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    from scipy.stats import norm
+
+    inside = 0
+    for seed in range(40):
+        interval = bootstrap_interval(*_trials(100 + seed), resamples=200)
+        assert interval is not None
+        inside += interval.low <= norm.cdf(-1.0) <= interval.high
+    assert inside >= 33  # 95 % of 40 is 38; fewer than 33 has probability below 0.5 %
+
+
+def test_no_error_gives_the_rule_of_three() -> None:
+    interval = bootstrap_interval([3.0, 4.0, 5.0], [0.0, 1.0] * 3, ["a", "b", "c"], ["a", "b"] * 3)
+    assert interval == intervals.Interval(0.0, 1.0, "rule of 3")
+    plain = rate_interval(np.zeros(60, bool), np.arange(60) % 6)
+    assert plain == intervals.Interval(0.0, 0.05, "rule of 3")
+
+
+def test_a_rate_interval_matches_the_binomial_for_independent_speakers() -> None:
+    wrong = np.arange(400) % 5 == 0  # 20 %
+    interval = rate_interval(wrong, np.arange(400))
+    assert interval is not None
+    half = 1.96 * np.sqrt(0.2 * 0.8 / 400)
+    assert interval.low == pytest.approx(0.2 - half, abs=0.008)
+    assert interval.high == pytest.approx(0.2 + half, abs=0.008)
+
+
+def test_one_speaker_leaves_nothing_to_resample() -> None:
+    assert bootstrap_interval([1.0, 2.0], [0.0], ["a", "a"], ["a"]) is None
+    assert rate_interval([True, False], ["a", "a"]) is None
+
+
+def test_a_missing_class_is_a_clear_error() -> None:
+    with pytest.raises(UserError, match="needs target and non-target"):
+        bootstrap_interval([], [1.0], [], ["a"])

@@ -1,0 +1,158 @@
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vivavoce.corpus.manifest import Row
+from vivavoce.corpus.metadata import Kind, Metadata
+from vivavoce.errors import UserError
+from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial, make_trials, read_trials, references, write_trials
+
+
+def _row(speaker: str, number: int, session: str | None = None, kind: Kind = Kind.LIVE, file: str | None = None) -> Row:
+    name = f"{speaker}_{kind.value}_{number}"
+    path = Path("/data") / (file or f"{name}.wav")
+    return Row(name, path, speaker, None, 0.0, 3.0, 48_000, 0, Metadata(session=session, kind=kind))
+
+
+def _corpus(speakers: int, each: int, sessions: int = 1) -> list[Row]:
+    rows = [_row(f"s{s}", i, f"day{i % sessions}") for s in range(speakers) for i in range(each)]
+    return rows + [_row(f"s{s}", i, "day0", Kind.REPLAY_STAND) for s in range(speakers) for i in range(2)]
+
+
+def _write(path: Path, *lines: str) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 6), st.integers(4, 9), st.integers(1, 3), st.integers(1, 3), st.integers(0, 99))
+def test_trials_say_the_truth_and_never_overlap(speakers: int, each: int, sessions: int, enrol: int, seed: int) -> None:
+    rows = _corpus(speakers, each, sessions)
+    by_path = {str(row.path): row for row in rows}
+    trials = make_trials(rows, enrol, seed, max_nontarget_per_target=3)
+    enrolled = {path for trial in trials for path in trial.enrol}
+    assert len(set(trials)) == len(trials)
+    assert {trial.label for trial in trials} == {TARGET, NONTARGET, "replay_stand"}
+    for trial in trials:
+        owners = {by_path[path].speaker for path in trial.enrol}
+        test = by_path[trial.test]
+        assert len(owners) == 1
+        assert len(set(trial.enrol)) == enrol
+        assert all(by_path[path].meta.kind is Kind.LIVE for path in trial.enrol)
+        assert trial.test not in enrolled
+        assert (test.speaker in owners) == (trial.label != NONTARGET)
+        assert test.meta.kind.value == (trial.label if trial.label == "replay_stand" else "live")
+    labels = [trial.label for trial in trials]
+    assert labels.count(NONTARGET) <= 3 * labels.count(TARGET)
+
+
+def test_enrolment_is_one_session_and_targets_another() -> None:
+    rows = _corpus(4, 8, sessions=2)
+    by_path = {str(row.path): row.meta.session for row in rows}
+    for trial in make_trials(rows):
+        sessions = {by_path[path] for path in trial.enrol}
+        assert len(sessions) == 1
+        if trial.label == TARGET:
+            assert by_path[trial.test] not in sessions
+
+
+def test_sessions_mix_only_where_none_is_large_enough() -> None:
+    rows = [_row("a", i, f"day{i}") for i in range(5)] + [_row("b", i, "day0") for i in range(5)]
+    trials = make_trials(rows)
+    assert sum(t.label == TARGET for t in trials) == 4  # two tests a speaker
+
+
+def test_impostors_are_spread_over_speakers() -> None:
+    rows = _corpus(5, 23)
+    trials = [t for t in make_trials(rows, max_nontarget_per_target=1) if t.label == NONTARGET]
+    for model in {t.enrol for t in trials}:
+        speakers = [t.test.split("/")[-1].split("_")[0] for t in trials if t.enrol == model]
+        counts = np.unique(speakers, return_counts=True)[1]
+        assert counts.tolist() == [5, 5, 5, 5]
+
+
+def test_trials_are_seeded() -> None:
+    rows = _corpus(4, 9)
+    assert make_trials(rows, seed=3) == make_trials(rows, seed=3)
+    assert make_trials(rows, seed=3) != make_trials(rows, seed=4)
+
+
+def test_speakers_with_few_recordings_serve_as_other_people_only() -> None:
+    rows = [*_corpus(2, 6), _row("few", 0), _row("few", 1)]
+    trials = make_trials(rows)
+    assert not any("few" in path for trial in trials for path in trial.enrol)
+    assert any("few" in trial.test for trial in trials if trial.label == NONTARGET)
+
+
+def test_nobody_to_enrol_is_a_clear_error() -> None:
+    with pytest.raises(UserError, match="No speaker has 4 live recordings"):
+        make_trials(_corpus(3, 3))
+
+
+@pytest.mark.parametrize("bad", [{"enrol": 0}, {"max_nontarget_per_target": 0}])
+def test_impossible_numbers_are_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        make_trials(_corpus(2, 5), **bad)
+
+
+def test_recordings_of_one_file_go_by_their_id() -> None:
+    rows = [_row("a", 0, file="long.wav"), _row("a", 1, file="long.wav"), _row("a", 2)]
+    assert references(rows) == ["a_live_0", "a_live_1", str(Path("/data/a_live_2.wav"))]
+
+
+def test_a_hundred_thousand_trials_in_a_moment() -> None:
+    rows = _corpus(200, 53)
+    began = time.perf_counter()
+    trials = make_trials(rows)
+    assert len(trials) > 100_000
+    assert time.perf_counter() - began < 3  # about 0.4 s alone; the bound leaves room for a busy machine
+
+
+def test_a_list_survives_its_file(tmp_path: Path) -> None:
+    trials = [Trial(("a b.wav", "ü,2.wav"), "c.wav", TARGET), Trial(("a.wav",), "d.wav", "replay_stand")]
+    write_trials(trials, tmp_path / "t.csv")
+    assert read_trials(tmp_path / "t.csv") == trials
+
+
+def test_a_separator_inside_a_path_is_refused_and_nothing_written(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="separator"):
+        write_trials([Trial(("a;b.wav",), "c.wav", TARGET)], tmp_path / "t.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_known_paths_are_found_as_written_or_beside_the_list(tmp_path: Path) -> None:
+    known = [tmp_path / "wav" / "a.wav", tmp_path / "wav" / "b.wav", "segment-7"]
+    path = _write(tmp_path / "t.csv", "label,test,enrol,note", f"target,wav/b.wav,{known[0]};segment-7,x")
+    assert read_trials(path, known) == [Trial((str(known[0]), "segment-7"), str(known[1]), TARGET)]
+
+
+@pytest.mark.parametrize(("lines", "words"), [
+    (["enrol,test", "a,b"], "no column label"),
+    ([""], "no column enrol and no column test"),
+    (["enrol,test,label"], "holds no trial"),
+    (["enrol,test,label", "a.wav,b.wav,friend"], "line 2: unknown label 'friend'"),
+    (["enrol,test,label", "a.wav,b.wav,live"], "unknown label 'live'"),
+    (["enrol,test,label", "a.wav,b.wav,target", " ; ,b.wav,target"], "line 3: the field enrol is empty"),
+    (["enrol,test,label", "a.wav,,target"], "the field test is empty"),
+    (["enrol,test,label", "a.wav,b.wav"], "the field label is empty"),
+    (["enrol,test,label", "a.wav;b.wav,b.wav,target"], "part of its own enrolment"),
+    (["enrol,test,label", "a.wav,../here/a.wav,target"], "part of its own enrolment"),
+    (["enrol,test,label", "a.wav,c.wav,target"], "c.wav is not a recording"),
+])  # fmt: skip
+def test_a_wrong_list_is_one_clear_sentence(tmp_path: Path, lines: list[str], words: str) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    with pytest.raises(UserError, match=words):
+        read_trials(_write(folder / "t.csv", *lines), known=[folder / "a.wav", folder / "b.wav"])
+
+
+def test_a_missing_or_binary_list_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no trial list"):
+        read_trials(tmp_path / "none.csv")
+    (tmp_path / "t.csv").write_bytes(b"RIFF\xff\xfe\x00\x80")
+    with pytest.raises(UserError, match="not a CSV text file"):
+        read_trials(tmp_path / "t.csv")
