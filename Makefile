@@ -1,13 +1,12 @@
 # make quickstart   the main job, from nothing to four verdicts
 # make test         the test suite (what is marked slow is left to .ci/run)
 # make check        style and types
-# make bench        every figure of docs/benchmarks.md (about an hour and a half; see BENCH_CORPUS)
+# make bench        every figure of docs/benchmarks.md, on ../shared/data (about 40 minutes on two cores)
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-BENCH_CORPUS ?= ../shared/data/speechocean_adult16k
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: quickstart test test-slow check format bench clean
@@ -36,7 +35,12 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	for script in benchmarks/[a-z]*.py; do $(BIN)/python $$script --corpus $(BENCH_CORPUS) || exit 1; done
+	$(BIN)/python benchmarks/frontends.py
+	$(BIN)/python benchmarks/simulator_speed.py
+	$(BIN)/python benchmarks/simulator_realism.py
+	$(BIN)/python benchmarks/real_speech.py
+	$(BIN)/python benchmarks/verify_latency.py --run runs/real_speech/run --manifest runs/real_speech/recordings/test/manifest.jsonl.gz
+	$(BIN)/python benchmarks/render.py
 
 clean:
 	rm -rf $(VENV) quickstart runs build dist .pytest_cache .ruff_cache .hypothesis

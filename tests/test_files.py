@@ -5,7 +5,6 @@ import subprocess
 import numpy as np
 import pytest
 
-from vivavoce import files
 from vivavoce.audio import write_wav
 from vivavoce.errors import UserError
 from vivavoce.files import atomic_path, write_json, write_text
@@ -49,7 +48,7 @@ def test_a_full_disk_at_the_rename(tmp_path, monkeypatch, code):
     def full(*_):
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(files.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(UserError, match="disk is full"):
         write_text(target, "new")
     assert target.read_text() == "old"

@@ -183,6 +183,7 @@ def _manifest_row(row: Row, job: Job, extra: dict[str, Any]) -> Row:
         "distance_cm": round(job.distance_m * 100, 3),
         "probe_hz": () if job.kind is Kind.PROBE_ABSENT else session.probe.tones_hz,
         "source": row.id,
+        "simulated": True,
         **extra,
     }
     return Row(

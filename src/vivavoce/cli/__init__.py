@@ -1,0 +1,17 @@
+"""The `vivavoce` command: thin groups of Typer commands that parse, call and print."""
+
+import sys
+
+from vivavoce.errors import UserError
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user ends in one sentence and exit code 2."""
+    from vivavoce.cli.app import app
+
+    try:
+        app()
+    except UserError as error:
+        from vivavoce.cli.output import fail
+
+        sys.exit(fail(str(error)))

@@ -1,0 +1,38 @@
+"""The tree of commands."""
+
+from typing import Annotated
+
+import typer
+
+from vivavoce import __version__
+from vivavoce.cli import evaluate, import_, quickstart, simulate, split, train, verify
+
+app = typer.Typer(
+    name="vivavoce",
+    help="Voice login that a recording cannot fool: who is speaking, and is a living mouth saying these words now?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("quickstart")(quickstart.quickstart)
+app.add_typer(import_.app, name="import")
+app.command("split")(split.split)
+app.command("simulate")(simulate.simulate)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("verify")(verify.verify)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"vivavoce {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Voice login that a recording cannot fool."""

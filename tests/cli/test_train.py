@@ -1,0 +1,286 @@
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from vivavoce.audio import read_audio
+from vivavoce.corpus.manifest import read_rows, write_rows
+
+from ..conftest import SmallDisk
+from ..tiny import KINDS, Tiny, assert_refused, run_cli, snapshot, unchanged
+
+
+@pytest.fixture
+def copied_run(tiny: Tiny, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny.run, tmp_path / "copied-run"))
+
+
+def losses(run: Path) -> list[dict]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
+
+
+def test_json_is_one_document_and_the_only_thing_on_standard_output(tiny):
+    printed = tiny.printed.json
+    assert printed["run"] == str(tiny.run)
+    assert 0 <= printed["validation"]["speaker_eer"] <= 1
+    assert 0 <= printed["validation"]["liveness_eer"] <= 1
+    assert [(line["epoch"], line["split"]) for line in printed["metrics"]] == [
+        (epoch, split) for epoch in (1, 2) for split in ("train", "validation")
+    ]
+
+
+def test_a_run_is_a_folder_with_what_it_needs(tiny):
+    names = {str(path.relative_to(tiny.run)) for path in tiny.run.rglob("*") if path.is_file()}
+    needed = {"config.yaml", "manifests.json", "metrics.jsonl", "calibration.json", "checkpoints/best.safetensors"}
+    assert needed <= names
+    assert not [name for name in names if ".tmp-" in name]
+    scalars = EventAccumulator(str(tiny.run / "tensorboard")).Reload()
+    assert [event.step for event in scalars.Scalars("train/loss")] == [1, 2]
+    recorded = [line["liveness_eer"] for line in losses(tiny.run) if line["split"] == "validation"]
+    assert [event.value for event in scalars.Scalars("validation/liveness_eer")] == pytest.approx(recorded)
+
+
+def test_people_get_the_figures_in_words(copied_run, tiny):
+    result = run_cli("train", tiny.config, "--out", copied_run, "--resume")
+    assert result.code == 0
+    assert "speaker EER" in result.out
+    assert "liveness EER" in result.out
+
+
+def test_an_existing_run_is_not_overwritten(tiny):
+    with unchanged(tiny.run):
+        assert_refused(run_cli("train", tiny.config, "--out", tiny.run), "already holds a training run", "--resume")
+
+
+def test_a_folder_with_something_else_is_not_written_into(tiny, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with unchanged(tmp_path):
+        assert_refused(run_cli("train", tiny.config, "--out", tmp_path), "is not an empty folder")
+
+
+def test_resume_needs_a_run_and_the_same_config(tiny, copied_run, tmp_path):
+    assert_refused(run_cli("train", tiny.config, "--out", tmp_path / "none", "--resume"), "There is no run folder")
+    assert not (tmp_path / "none").exists()
+    with unchanged(copied_run):
+        words = ("train", tiny.config, "--out", copied_run, "--resume", "--set", "training.epochs=3")
+        assert_refused(run_cli(*words), "differs from the configuration")
+
+
+def test_a_run_stopped_after_its_first_epoch_goes_on_to_the_same_losses(tiny, tmp_path):
+    program = f"""
+import os
+from vivavoce.training.trainer import Trainer
+keep, Trainer._keep = Trainer._keep, lambda self, scores: (keep(self, scores), os._exit(9))
+import sys; sys.argv = ["vivavoce", "train", {str(tiny.config)!r}, "--out", {str(tmp_path / "run")!r}]
+from vivavoce.cli import main; main()
+"""
+    killed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert killed.returncode == 9, killed.stderr
+    assert len(losses(tmp_path / "run")) == 2
+    # How many processes help is free to change.
+    words = ("train", tiny.config, "--out", tmp_path / "run", "--resume", "--set", "training.workers=2")
+    assert run_cli(*words).code == 0
+    assert losses(tmp_path / "run") == losses(tiny.run)
+    calibration = (tmp_path / "run" / "calibration.json").read_text()
+    assert calibration == (tiny.run / "calibration.json").read_text()
+
+
+def test_resuming_a_finished_run_changes_no_figure(tiny, copied_run):
+    result = run_cli("train", tiny.config, "--out", copied_run, "--resume", "--json")
+    assert result.code == 0
+    assert result.json["metrics"] == tiny.printed.json["metrics"]
+    assert result.json["validation"] == tiny.printed.json["validation"]
+
+
+def test_overrides_reach_the_run(tiny, tmp_path):
+    words = ("--set", "training.epochs=1", "--set", "model.name=xvector-linear", "--set", "seed=5")
+    config = tmp_path / "plain.yaml"
+    tree = yaml.safe_load(tiny.config.read_text())
+    config.write_text(yaml.safe_dump({**tree, "model": {"trunk": {"channels": 16, "pooled_channels": 16}}}))
+    result = run_cli("train", config, "--out", tmp_path / "run", "--json", *words)
+    assert result.code == 0, result.err
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (kept["seed"], kept["training"]["epochs"], kept["model"]["name"]) == (5, 1, "xvector-linear")
+    assert kept["model"]["trunk"]["channels"] == 16
+    assert {line["epoch"] for line in result.json["metrics"]} == {1}
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("training.epoch=3", ["training.epoch", "unknown", "did you mean epochs?"]),
+        ("model.trunk.chanels=32", ["model.trunk.chanels", "unknown", "channels"]),
+        ("training.epochs=many", ["training.epochs", "'many'", "integer"]),
+        ("training.epochs=0", ["training.epochs", "0", "greater than or equal to 1"]),
+        ("training.shift_s=[1.0, 0.2]", ["training.shift_s", "shortest and a longest"]),
+        ("training.speed_factors=[0.0]", ["training.speed_factors", "between 0.5 and 2"]),
+        ("model.name=resnet", ["model", "resnet", "ecapa-lstm"]),
+        ("model.trunk.scale=3", ["model.trunk", "multiple of scale"]),
+        ("model.trunk.dilations=[0]", ["model.trunk.dilations", "greater than 0"]),
+        ("model.head.groups=5", ["model.head", "multiple of groups"]),
+        ("front_end.voice.frame_shift_ms=20", ["front_end", "voice.frame_shift_ms must be 10.0"]),
+        ("front_end.voice.low_freq=9000", ["low_freq"]),
+        ("nonsense", ["nonsense", "key=value"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_impossible_config_is_refused_by_the_path_of_its_key(tiny, tmp_path, override, parts):
+    result = run_cli("train", tiny.config, "--out", tmp_path / "run", "--set", override, "--json")
+    assert_refused(result, *parts)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("data: {train: a.jsonl", ["is not valid YAML"]),
+        ("- a\n- b", ["must be a mapping"]),
+        ("seed: 1", ["data", "missing"]),
+        ("data: {train: a.jsonl, validation: b.jsonl, tset: c}", ["data.tset", "unknown"]),
+        ("data: {train: a.jsonl, validation: b.jsonl}", ["a.jsonl does not exist"]),
+    ],
+)
+def test_a_broken_config_file_is_refused(tmp_path, text, parts):
+    (tmp_path / "c.yaml").write_text(text)
+    with unchanged(tmp_path):
+        assert_refused(run_cli("train", tmp_path / "c.yaml", "--out", tmp_path / "run"), *parts)
+    assert_refused(run_cli("train", tmp_path / "none.yaml", "--out", tmp_path / "run"), "cannot be read")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+def test_a_gpu_that_is_not_there_is_refused_before_any_work(tiny, tmp_path):
+    result = run_cli("train", tiny.config, "--out", tmp_path / "run", "--set", "training.device=cuda")
+    assert_refused(result, "training.device", "no usable GPU")
+    assert not (tmp_path / "run").exists()
+
+
+def train_on(tiny: Tiny, tmp_path: Path, train: Path, validation: Path):
+    words = ("--set", f"data.train={train}", "--set", f"data.validation={validation}")
+    result = run_cli("train", tiny.config, "--out", tmp_path / "run", *words)
+    assert not (tmp_path / "run").exists()
+    return result
+
+
+def test_a_manifest_whose_files_moved_is_refused(tiny, tmp_path):
+    moved = Path(shutil.copy(tiny.train, tmp_path))
+    assert_refused(train_on(tiny, tmp_path, moved, tiny.validation), "are not where it says")
+    assert_refused(train_on(tiny, tmp_path, tiny.train, moved), "are not where it says")
+
+
+def test_a_speaker_in_both_splits_is_refused(tiny, tmp_path):
+    rows = read_rows(tiny.validation)
+    both = tmp_path / "both.jsonl"
+    write_rows([*read_rows(tiny.train), rows[0]], both)
+    assert_refused(train_on(tiny, tmp_path, both, tiny.validation), rows[0].speaker, "split by speaker")
+
+
+@pytest.mark.parametrize("kinds", [{"live"}, {"replay_stand"}])
+def test_a_training_split_with_one_class_is_refused(tiny, tmp_path, kinds):
+    one = tmp_path / "one.jsonl"
+    write_rows([row for row in read_rows(tiny.train) if row.meta.kind in kinds][:6], one)
+    assert_refused(train_on(tiny, tmp_path, one, tiny.validation), "the correlation task needs both")
+
+
+def test_one_training_speaker_is_refused(tiny, tmp_path):
+    rows = read_rows(tiny.train)
+    one = tmp_path / "one.jsonl"
+    write_rows([row for row in rows if row.speaker == rows[0].speaker], one)
+    assert_refused(train_on(tiny, tmp_path, one, tiny.validation), "holds 1 speaker")
+
+
+@pytest.mark.parametrize(
+    ("keep", "part"),
+    [
+        (lambda row, first: row.speaker == first, "non-target"),
+        (lambda row, first: row.meta.kind == "live", "attacks"),
+        (lambda row, first: row.meta.kind != "live", "live recordings"),
+    ],
+    ids=["one speaker", "no attack", "nobody live"],
+)
+def test_a_validation_split_that_sets_no_threshold_is_refused(tiny, tmp_path, keep, part):
+    rows = read_rows(tiny.validation)
+    short = tmp_path / "short.jsonl"
+    write_rows([row for row in rows if keep(row, rows[0].speaker)], short)
+    assert_refused(train_on(tiny, tmp_path, tiny.train, short), part)
+
+
+def test_a_damaged_recording_in_the_manifest_is_named(tiny, tmp_path):
+    rows = read_rows(tiny.train)
+    shutil.copytree(tiny.train.parent, tmp_path / "train")
+    broken = tmp_path / "train" / rows[3].path.relative_to(tiny.train.parent)
+    broken.write_bytes(broken.read_bytes()[:20_000])
+    result = train_on(tiny, tmp_path, tmp_path / "train" / tiny.train.name, tiny.validation)
+    assert_refused(result, broken.name, "truncated")
+
+
+@pytest.mark.parametrize("name", ["best.safetensors", "trainer.pt"])
+def test_a_disk_full_at_the_first_checkpoint_leaves_nothing(tiny, tmp_path, monkeypatch, name):
+    real = Path.write_bytes
+
+    def full(self: Path, data: bytes) -> int:
+        if self.name.endswith(name):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+        return real(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert_refused(run_cli("train", tiny.config, "--out", tmp_path / "run"), "The disk is full", name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_really_full_disk_is_one_sentence_wherever_it_strikes(tiny, small_disk: SmallDisk):
+    features = sum(size for size, _ in snapshot(tiny.run / "features").values())
+    disk = small_disk(16)
+    for kilobytes in (16, features // 1000 + 40, features // 1000 + 500):
+        small_disk.resize(kilobytes)
+        assert_refused(run_cli("train", tiny.config, "--out", disk / "run"), "The disk is full")
+        assert list(disk.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None], ids=["empty", "foreign", "cut"])
+def test_resuming_from_a_damaged_state_is_refused(tiny, copied_run, damage):
+    state = copied_run / "checkpoints" / "trainer.pt"
+    state.write_bytes(state.read_bytes()[:-500] if damage is None else damage)
+    assert_refused(run_cli("train", tiny.config, "--out", copied_run, "--resume"), "trainer.pt is damaged")
+
+
+def test_resuming_from_a_foreign_state_is_refused(tiny, copied_run):
+    torch.save({"something": "else"}, copied_run / "checkpoints" / "trainer.pt")
+    assert_refused(run_cli("train", tiny.config, "--out", copied_run, "--resume"), "trainer.pt is damaged")
+
+
+def test_a_disk_full_while_simulating_is_one_sentence_and_the_same_command_goes_on(tiny, small_disk: SmallDisk):
+    disk = small_disk(1000)
+    source, seed = tiny.folder / "splits" / "test.jsonl.gz", 2
+    words = ("simulate", source, "--out", disk / "test", "--workers", 1, "--seed", seed, "--set", KINDS)
+    words = (*words, "--phones", tiny.folder / "voices" / "phones.jsonl", "--alignments", tiny.folder / "a.jsonl")
+    result = run_cli(*words)
+    assert result.code == 2
+    assert "The disk is full" in result.err
+    assert "Traceback" not in result.err
+    left = [path for path in disk.rglob("*") if path.is_file()]
+    assert not [path for path in left if ".tmp-" in path.name or path.name == "manifest.jsonl.gz"]
+    for path in left:
+        if path.suffix == ".wav":
+            read_audio(path)
+    small_disk.resize(10_000)
+    assert run_cli(*words).code == 0
+    for row in read_rows(disk / "test" / "manifest.jsonl.gz"):
+        assert row.path.read_bytes() == (tiny.test.parent / row.path.relative_to(disk / "test")).read_bytes()
+
+
+def test_resuming_from_the_state_of_another_model_is_refused(tiny, copied_run):
+    path = copied_run / "checkpoints" / "trainer.pt"
+    state = torch.load(path, weights_only=True)
+    for part in ("model", "loss"):
+        changed = {name: value[..., :-1] if value.ndim else value for name, value in state[part].items()}
+        torch.save({**state, part: changed}, path)
+        assert_refused(run_cli("train", tiny.config, "--out", copied_run, "--resume"), "belongs to another model")

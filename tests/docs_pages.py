@@ -1,0 +1,155 @@
+"""Code blocks of the documentation, and a small folder in which all that they name is there."""
+
+import csv
+import re
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vivavoce.audio import audio_info, read_audio, write_wav
+from vivavoce.corpus.importers import finish
+from vivavoce.corpus.manifest import Row, read_rows, write_rows
+from vivavoce.corpus.table import read_table
+from vivavoce.simulate.alignment import AlignmentCache
+
+from .tiny import Tiny, speak
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PROMPT = "$ "
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    @property
+    def where(self) -> str:
+        """Page and line, for messages."""
+        return f"{self.page.relative_to(ROOT)}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of a block, with the lines that the page shows beneath it."""
+
+    words: tuple[str, ...]
+    shown: tuple[str, ...]
+
+    @property
+    def fails(self) -> bool:
+        """The page shows that the command is refused."""
+        return any(line.startswith("Error:") for line in self.shown)
+
+
+def blocks(page: Path) -> list[Block]:
+    """All fenced blocks of a page, in order."""
+    text = page.read_text(encoding="utf-8")
+    return [Block(page, text[: match.start()].count("\n") + 1, *match.groups()) for match in FENCE.finditer(text)]
+
+
+def commands(block: Block) -> list[Command]:
+    """The commands of a ``bash`` block (every line) or a ``console`` block (lines behind ``$``)."""
+    text = block.text.replace("\\\n", " ")
+    if block.language == "bash":
+        return [Command(tuple(words), ()) for line in text.splitlines() if (words := shlex.split(line, comments=True))]
+    found: list[tuple[tuple[str, ...], list[str]]] = []
+    for line in text.splitlines():
+        if line.startswith(PROMPT):
+            found.append((tuple(shlex.split(line.removeprefix(PROMPT), comments=True)), []))
+        elif line.strip():
+            assert found, f"{block.where}: output before the first command"
+            found[-1][1].append(line.strip())
+    return [Command(words, tuple(shown)) for words, shown in found]
+
+
+def furnish(folder: Path, tiny: Tiny) -> None:
+    """Lay out what the pages' commands read: speech, recordings with a probe, motion, broken files, a finished run."""
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    shutil.copytree(tiny.run, folder / "quickstart" / "run")
+    _speech(folder)
+    _recorded(folder, tiny)
+    first, other = tiny.speakers[:2]
+    live = tiny.recordings("live", first)
+    sources = {
+        **dict(zip(("a", "b", "c", "login"), live, strict=True)),
+        "replay": tiny.recordings("replay_stand", first)[0],
+        "other": tiny.recordings("live", other)[0],
+        "no-probe": tiny.recordings("probe_absent")[0],
+    }
+    for name, source in sources.items():
+        shutil.copy(source, folder / f"{name}.wav")
+    shutil.copy(live[3], folder / "d.wav")
+    _broken(folder, live[0])
+
+
+def _speech(folder: Path) -> None:
+    """Speech without ultrasound, in all the forms that can be imported."""
+    table = speak(folder / "speech", speakers=10)
+    rows = finish(read_table(table), table.parent).rows
+    # Aligning is tested elsewhere; here the synthesiser's own times save half a minute.
+    phones = table.parent / "phones.jsonl"
+    for name in ("corpus", "splits/train", "splits/validation", "splits/test", "measured"):
+        AlignmentCache(folder / f"{name}.alignments.jsonl").add_file(rows, phones)
+    phones.unlink()
+    (folder / "kaldi").mkdir()
+    lines: dict[str, list[str]] = {"wav.scp": [], "utt2spk": [], "text": []}
+    for row in rows:
+        target = folder / "by_speaker" / row.speaker / row.path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(row.path, target)
+        for name, value in (("wav.scp", row.path), ("utt2spk", row.speaker), ("text", row.text)):
+            lines[name].append(f"{row.id} {value}\n")
+    for name, content in lines.items():
+        (folder / "kaldi" / name).write_text("".join(content))
+    write_rows(rows, folder / "cuts.jsonl.gz")
+    _tracks(folder, rows)
+
+
+def _tracks(folder: Path, rows: list[Row]) -> None:
+    """Lip motion of two recordings, as an articulograph writes it, and a table that names only these."""
+    (folder / "tracks").mkdir()
+    for row in rows[:2]:
+        time_s = np.arange(round(row.duration_s * 200)) / 200
+        down = 5 * np.sin(2 * np.pi * 3 * time_s)
+        still = np.zeros_like(time_s)
+        lower = np.stack([0.1 * down, -15 - down, still], axis=1)
+        upper = np.stack([still, 5 + 0.1 * down, still], axis=1)
+        np.savez(folder / "tracks" / f"{row.path.stem}.npz", fs=200.0, upper_lip_mm=upper, lower_lip_mm=lower)
+    write_rows(rows[:2], folder / "measured.jsonl.gz")
+
+
+def _recorded(folder: Path, tiny: Tiny) -> None:
+    """Recordings with a probe, as a lab would bring them: a table with all columns."""
+    columns = ("speaker", "session", "kind", "text", "device", "posture", "distance_cm", "probe_hz")
+    (folder / "recorded").mkdir()
+    with (folder / "recorded" / "index.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", *columns])
+        for row in read_rows(tiny.test):
+            shutil.copy(row.path, folder / "recorded" / row.path.name)
+            meta, tones = row.meta, row.meta.probe_hz or ()
+            values = (row.speaker, meta.session, meta.kind.value, row.text, meta.device, meta.posture, meta.distance_cm)
+            writer.writerow([row.path.name, *values, " ".join(f"{tone:g}" for tone in tones)])
+
+
+def _broken(folder: Path, good: Path) -> None:
+    """Files that no command can use."""
+    whole = good.read_bytes()
+    (folder / "cut.wav").write_bytes(whole[: len(whole) // 2])
+    samples, rate = read_audio(good)
+    write_wav(folder / "silent.wav", np.zeros_like(samples), rate)
+    write_wav(folder / "short.wav", samples[rate // 2 : rate], rate)
+    assert audio_info(folder / "short.wav").duration_s == 0.5
+    with (folder / "speech" / "who.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["file", "name"], ["s01.wav", "ann"]])
+    (folder / "typo.yaml").write_text((ROOT / "examples" / "train.yaml").read_text().replace("epochs:", "epoch:"))

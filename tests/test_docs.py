@@ -1,0 +1,215 @@
+"""The documentation holds: its commands run, its options exist, its output is what is printed, its links lead on."""
+
+import contextlib
+import importlib.util
+import io
+import re
+import runpy
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+import typer.main
+
+from vivavoce.cli.app import app
+from vivavoce.config import ExperimentConfig
+from vivavoce.evaluation.calibration import Calibration, PartCalibration
+from vivavoce.evaluation.verdict import Answer, Evidence, decide
+from vivavoce.experiment import build_model
+from vivavoce.settings import load_settings
+from vivavoce.signal.probe import ProbeQuality
+from vivavoce.simulate.config import SimulationConfig
+
+from .docs_pages import PAGES, ROOT, Block, Command, blocks, commands, furnish
+from .tiny import Result, Tiny, run_cli
+
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+# What keeps a command of a page short here; none of it changes what the page says.
+SMALL = {
+    "train": (
+        *("--set", "model.trunk={channels: 16, pooled_channels: 32, embedding_dim: 16}"),
+        *("--set", "model.head={channels: 16, groups: 4, dilations: [1, 2]}", "--set", "training.epochs=1"),
+        *("--set", "training.workers=1", "--set", "training.device=cpu"),
+    ),
+    "simulate": ("--workers", "1"),
+}
+LONG = ("quickstart",)
+
+
+def test_there_are_pages_with_commands() -> None:
+    names = {page.name for page in PAGES}
+    assert {"README.md", "guide.md", "decisions.md", "benchmarks.md"} <= names
+    for name in ("README.md", "guide.md"):
+        page = next(page for page in PAGES if page.name == name)
+        assert {"bash", "python"} <= {block.language for block in blocks(page)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_works(page: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All blocks of a page, in their order, in one folder, as a reader would follow it."""
+    found = [block for block in blocks(page) if block.language in ("bash", "console", "python", "text")]
+    if not found:
+        pytest.skip("no code on this page")
+    torch.set_num_threads(1)
+    furnish(tmp_path, tiny)
+    monkeypatch.chdir(tmp_path)
+    for block in found:
+        if block.language == "python":
+            exec(compile(block.text, block.where, "exec"), {"__name__": "__docs__"})
+        elif block.language == "text":
+            check_tree(block)
+        else:
+            for command in commands(block):
+                check_command(command, f"{block.where}: {' '.join(command.words)}", monkeypatch)
+
+
+def check_command(command: Command, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run one command, or where that would take long or leave the machine, check that it could be run."""
+    program, *words = command.words
+    if program == "vivavoce" and words[0] not in LONG:
+        result = run_cli(*words, *SMALL.get(words[0], ()))
+        assert result.code == (2 if command.fails else 0), f"{where}\n{result.err}"
+        check_output(command, result, where)
+    elif program == "vivavoce":
+        check_options(words, where)
+    elif program == "make":
+        assert set(words) <= make_targets(), where
+    elif program == "python" and words[0].startswith("benchmarks/"):
+        check_script(ROOT / words[0], words[1:], where, monkeypatch)
+    elif program == "python":
+        result = run_script(Path(words[0]), words[1:], monkeypatch)
+        assert result.code == 0, f"{where}\n{result.err}"
+        check_output(command, result, where)
+    elif program == "pip":
+        check_extras(words, where)
+    elif program == "tensorboard":
+        assert importlib.util.find_spec("tensorboard"), where
+        assert list(Path(words[words.index("--logdir") + 1]).glob("events.*")), where
+    else:
+        pytest.fail(f"{where}: a command that this test does not know how to check")
+
+
+def check_output(command: Command, result: Result, where: str) -> None:
+    """What the page shows is printed, in that order; … stands for anything, and numbers may differ.
+
+    A verdict that rests on the model's scores may differ, too, but it must be one that there is.
+    """
+    printed, position = normalised(result.out + result.err), 0
+    for line in command.shown:
+        verdict = normalised(line)
+        if verdict.split(" ")[0] in {Answer.ACCEPT, Answer.NOT_LIVE, Answer.NOT_THE_SPEAKER}:
+            assert verdict in possible_verdicts(), f"{where}: there is no such verdict: {line}"
+            continue
+        for part in line.split("…"):
+            found = printed.find(normalised(part), position)
+            assert found >= 0, f"{where}: not printed: {part}\n{result.out}{result.err}"
+            position = found + len(normalised(part))
+
+
+def normalised(text: str) -> str:
+    """Text on one line, less its numbers and the lines of tables."""
+    return re.sub(r"\s+", " ", NUMBER.sub("#", re.sub(r"[─-╿]", " ", text))).strip()
+
+
+def possible_verdicts() -> set[str]:
+    """The verdicts that rest on scores, with their reasons, as `vivavoce verify` prints them."""
+    part = PartCalibration(scale=1, offset=0, threshold=0.5, eer=0.1, n_target=9, n_nontarget=9)
+    calibration = Calibration(speaker=part, liveness=part)
+    fine = ProbeQuality(True, -30.0, 50.0, "")
+    evidence = [Evidence(speaker, live, fine) for speaker in (0.9, 0.1) for live in (0.9, 0.1)]
+    verdicts = [decide(one, calibration) for one in evidence]
+    return {normalised(f"{verdict.verdict.value} {verdict.reason}") for verdict in verdicts}
+
+
+def check_options(words: list[str], where: str) -> None:
+    """The command exists, and so do its options."""
+    named = typer.main.get_command(app).commands[words[0]]
+    options = {name for parameter in named.params for name in parameter.opts}
+    assert {word for word in words if word.startswith("--")} <= options, where
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+
+
+def check_script(script: Path, words: list[str], where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A benchmark exists, answers --help, and names the options there."""
+    assert script.is_file(), where
+    monkeypatch.syspath_prepend(str(script.parent))
+    result = run_script(script, ["--help"], monkeypatch)
+    assert result.code == 0, f"{where}\n{result.err}"
+    for word in words:
+        assert not word.startswith("--") or word in result.out, f"{where}: {word}"
+
+
+def run_script(script: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Run a script in this process as if it were started with ``words``."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with monkeypatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        patch.setattr(sys, "argv", [str(script), *words])
+        patch.setenv("OMP_NUM_THREADS", "1")
+        try:
+            runpy.run_path(str(script), run_name="__main__")
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def check_extras(words: list[str], where: str) -> None:
+    """`pip install` names this project and extras that it has."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert words[0] == "install", where
+    target = next(word for word in words[1:] if not word.startswith("-"))
+    match = re.fullmatch(r"(\.|vivavoce)(?:\[([\w,]+)\])?", target)
+    assert match, where
+    assert set(filter(None, (match[2] or "").split(","))) <= set(project["optional-dependencies"]), where
+
+
+def check_tree(block: Block) -> None:
+    """A listing of a folder: the first line names it, the others are all that it holds, each with what it is for."""
+    folder, *lines = block.text.splitlines()
+    assert folder.endswith("/"), f"{block.where}: a text block must list a folder"
+    listed = {line.split()[0].rstrip("/") for line in lines}
+    for name in listed:
+        assert list(Path(folder).glob(name)), f"{block.where}: {folder}{name} is not there"
+    missing = {path.name for path in Path(folder).iterdir()} - {name.split("/")[0] for name in listed}
+    assert not missing, f"{block.where}: not listed: {missing}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith(("https://", "http://")):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target) if target else page
+        assert file.exists(), f"{page.name}: {link}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Names of a page's headings, as Markdown viewers make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_example_configs_are_whole() -> None:
+    experiment = load_settings(ExperimentConfig, ROOT / "examples" / "train.yaml")
+    model = build_model(experiment)
+    assert model.config.name == "ecapa-lstm"
+    # The file says that its values are the defaults, but for the size of the trunk.
+    data = experiment.data.model_dump()
+    default = load_settings(ExperimentConfig, None, [f"data.{name}={value}" for name, value in data.items()])
+    trunk = {"channels": 256, "pooled_channels": 768}
+    model_default = default.model.model_copy(update={"trunk": default.model.trunk.model_copy(update=trunk)})
+    assert experiment == default.model_copy(update={"model": model_default})
+    assert load_settings(SimulationConfig, ROOT / "examples" / "simulation.yaml") == SimulationConfig()
+
+
+def test_the_documents_name_no_place_of_this_machine() -> None:
+    for page in [*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "examples").iterdir())]:
+        assert not re.search(r"(?<![\w.])/(work|home|root|tmp)\b", page.read_text(encoding="utf-8")), page.name
