@@ -36,6 +36,6 @@ def plan_for(rows: Sequence[Row], synthetic: bool, epochs: int | None = None) ->
     simulation = SimulationConfig(kinds=kinds, stand_share=0.7)
     if synthetic:
         model = {"name": "ecapa-lstm", "trunk": {"channels": 128, "pooled_channels": 384}}
-        return Plan(simulation, model, {"epochs": epochs or 12})
-    model = {"name": "ecapa-lstm", "trunk": {"channels": 256, "pooled_channels": 768}}
-    return Plan(simulation, model, {"epochs": epochs or 30})
+        return Plan(simulation, model, {"epochs": epochs or 20, "speaker_batch": 32, "liveness_batch": 32})
+    model = {"name": "ecapa-lstm", "trunk": {"channels": 192, "pooled_channels": 576}}
+    return Plan(simulation, model, {"epochs": epochs or 18, "speaker_batch": 40})
