@@ -14,15 +14,24 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from vivavoce.assessment import evaluate
 from vivavoce.corpus.manifest import read_rows
+from vivavoce.corpus.metadata import Kind
+from vivavoce.evaluation.intervals import bootstrap_interval
+from vivavoce.evaluation.metrics import eer
+from vivavoce.features.batch import gather_padded
+from vivavoce.features.store import FeatureStore, open_store
 from vivavoce.files import write_json
+from vivavoce.models.joint import JointModel
 from vivavoce.simulate.alignment import AlignmentCache
 from vivavoce.simulate.config import KindCounts, SimulationConfig
 from vivavoce.simulate.dataset import simulate_dataset
+from vivavoce.verifier import load_run
 
 HERE = Path(__file__).resolve().parent
 CROP_S = 3.0
@@ -77,10 +86,55 @@ def fixed_conditions(out: Path, posture: str, seed: int) -> list[dict]:
     for row in result.liveness:
         figure = f"{row.species}, {posture} 10 cm"
         rows.append({"figure": figure, **row.eer.model_dump(), "live": row.n_live, "attacks": row.n_spoof})
+    rows.append({"figure": f"live echoes swapped, {posture} 10 cm", **swapped_echoes(out / "run", manifest)})
     for row in rows:
         asked, limit = TARGETS.get(row["figure"], ("reported", None))
         row["asked"], row["reached"] = asked, None if limit is None else row["value"] <= limit
     return rows
+
+
+def swapped_echoes(run: Path, manifest: Path) -> dict:
+    """Judge live voices with the echoes of other live recordings of the same speaker: no loudspeaker, no splice.
+
+    The attack recordings pass through a loudspeaker, whose colour a detector may hear; here only time tells.
+    """
+    loaded = load_run(run)
+    rows = [row for row in read_rows(manifest) if row.meta.kind is Kind.LIVE]
+    store = open_store(rows, loaded.config.front_end, run / "features" / f"swapped-{manifest.parent.name}")
+    usable = np.array([quality.usable for quality in store.quality])
+    by_speaker: dict[str, list[int]] = {}
+    for index in np.flatnonzero(usable):
+        by_speaker.setdefault(rows[index].speaker, []).append(int(index))
+    voices, echoes = [], []
+    for members in by_speaker.values():
+        for turn in (1, len(members) // 2):
+            pairs = [(a, b) for a, b in zip(members, members[turn:] + members[:turn], strict=True)]
+            pairs = [
+                (a, b) for a, b in pairs if rows[a].meta.model_extra["source"] != rows[b].meta.model_extra["source"]
+            ]
+            voices += [a for a, _ in pairs]
+            echoes += [b for _, b in pairs]
+    live = np.flatnonzero(usable)
+    genuine = judge_pairs(loaded.model, store, live, live)
+    swapped = judge_pairs(loaded.model, store, np.array(voices), np.array(echoes))
+    who = np.array([row.speaker for row in rows])
+    interval = bootstrap_interval(genuine, swapped, who[live], who[voices])
+    bounds = {"low": interval.low, "high": interval.high} if interval else {"low": None, "high": None}
+    return {"value": eer(genuine, swapped).rate, **bounds, "live": len(genuine), "attacks": len(swapped)}
+
+
+def judge_pairs(model: JointModel, store: FeatureStore, voices: np.ndarray, echoes: np.ndarray) -> np.ndarray:
+    """Liveness of the middle 3 s of each voice with the middle of each echo, ``(pairs,)``."""
+    frames = round(CROP_S * 100)
+    length = np.minimum(np.minimum(store.frames[voices], store.frames[echoes]), frames)
+    scores = []
+    for part in np.array_split(np.arange(len(voices)), max(1, len(voices) // 64)):
+        v, e, n = voices[part], echoes[part], length[part]
+        voice, _ = gather_padded(store.voice, store, v, (store.frames[v] - n) // 2, frames)
+        echo, _ = gather_padded(store.echo, store, e, (store.frames[e] - n) // 2, frames)
+        with torch.inference_mode():
+            scores.append(model.liveness(voice, echo, torch.from_numpy(n)).utterance.numpy())
+    return np.concatenate(scores)
 
 
 def show(rows: list[dict], seconds: float | None) -> None:

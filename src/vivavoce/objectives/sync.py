@@ -1,8 +1,8 @@
 """The synchrony loss: a second of voice must find its own echo among all those of the batch.
 
 A symmetric InfoNCE loss (van den Oord et al. 2018, eq. 4; Radford et al. 2021, "CLIP", figure 3) over aligned windows
-of two streams, as in audio-visual synchronisation (Chung & Zisserman 2016; Afouras et al. 2020). One batch gives hundreds
-of negatives for the price of one matrix product, where each judged pair costs a pass of the head.
+of two streams, as in audio-visual synchronisation (Chung & Zisserman 2016; Afouras et al. 2020). One batch gives
+hundreds of negatives for the price of one matrix product, where each judged pair costs a pass of the head.
 """
 
 import math

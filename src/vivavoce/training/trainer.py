@@ -13,6 +13,7 @@ from vivavoce.training.checkpoint import TrainerState, load_state, load_weights,
 from vivavoce.training.config import TrainingConfig
 from vivavoce.training.data import TrainingData
 from vivavoce.training.events import EventFile
+from vivavoce.training.memory import keep_freed_memory
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.training.schedule import warmup_cosine
 from vivavoce.training.step import JointLoss
@@ -66,6 +67,7 @@ class Trainer:
 
     def fit(self) -> Calibration:
         """Train to the last epoch; returns the thresholds of the best one."""
+        keep_freed_memory()
         events = EventFile(self.run.tensorboard)
         while self.progress.epoch < self.config.epochs:
             losses = self._train_epoch()
