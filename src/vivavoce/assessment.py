@@ -14,7 +14,7 @@ from vivavoce.evaluation.plots import EchoView
 from vivavoce.evaluation.report import write_report
 from vivavoce.evaluation.results import Demonstration, EvaluationResult
 from vivavoce.evaluation.trials import make_trials, read_trials, references
-from vivavoce.features.front_end import VOICE_HZ, read_wave
+from vivavoce.features.front_end import VOICE_HZ, Wave, read_wave
 from vivavoce.features.store import open_store
 from vivavoce.signal.echo import doppler_spectrogram
 from vivavoce.verifier import LoadedRun, load_run
@@ -76,24 +76,39 @@ def evaluate(
         }
     )
     path = Path(report) if report else loaded.folder.report
-    live, replayed = _view(rows, Kind.LIVE, "A living mouth"), _view(rows, Kind.REPLAY_STAND, "A replayed recording")
+    live, replayed = _views(rows)
     write_report(result, path, metrics=loaded.folder.read_metrics(), live=live, replayed=replayed)
     return result, path
 
 
-def _view(rows: Sequence[Row], kind: Kind, title: str) -> EchoView | None:
-    """Both bands of the first readable recording of a kind: nearest to the phone, on a stand where there is one."""
-    candidates = [row for row in rows if row.meta.kind is kind]
-    candidates.sort(key=lambda row: (row.meta.posture != "stand", row.meta.distance_cm or 0.0, row.id))
-    for row in candidates:
-        wave = read_wave(row)
-        if not wave.quality.usable:
-            continue
-        times, freqs, level = doppler_spectrogram(wave.samples, wave.rate, wave.tones_hz)
-        voice_times, envelope = _envelope(wave.samples, wave.rate)
-        where = f"{title} ({row.meta.kind.value}, {row.meta.distance_cm or 0:.0f} cm)"
-        return EchoView(where, times, freqs, level, voice_times, envelope)
-    return None
+def _views(rows: Sequence[Row]) -> tuple[EchoView | None, EchoView | None]:
+    """Both bands of a live recording and of a replay: the same words if it can be, near the phone, on a stand."""
+
+    def nearest(kind: Kind, words: object = None) -> tuple[Row, Wave] | None:
+        candidates = [row for row in rows if row.meta.kind is kind]
+        candidates.sort(
+            key=lambda row: (_words(row) != words, row.meta.posture != "stand", row.meta.distance_cm or 0.0)
+        )
+        waves = ((row, read_wave(row)) for row in candidates)
+        return next(((row, wave) for row, wave in waves if wave.quality.usable), None)
+
+    replay = nearest(Kind.REPLAY_STAND)
+    live = nearest(Kind.LIVE, _words(replay[0]) if replay else None)
+    return _view(live, "A living mouth"), _view(replay, "A replayed recording")
+
+
+def _words(row: Row) -> object:
+    return (row.meta.model_extra or {}).get("source") or row.text
+
+
+def _view(found: tuple[Row, Wave] | None, title: str) -> EchoView | None:
+    if found is None:
+        return None
+    row, wave = found
+    times, freqs, level = doppler_spectrogram(wave.samples, wave.rate, wave.tones_hz)
+    voice_times, envelope = _envelope(wave.samples, wave.rate)
+    at = f", {row.meta.distance_cm:.0f} cm" if row.meta.distance_cm else ""
+    return EchoView(f"{title} ({row.meta.kind.value}{at})", times, freqs, level, voice_times, envelope)
 
 
 def _envelope(samples: np.ndarray, rate: int, hop_s: float = 0.01) -> tuple[np.ndarray, np.ndarray]:

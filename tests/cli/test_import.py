@@ -178,10 +178,10 @@ def test_a_full_disk_keeps_the_old_manifest(cli, index, tmp_path, monkeypatch):
 
 
 @pytest.mark.realdata
-def test_headers_are_read_fast(cli, shared_data, tmp_path):
-    import time
-
-    began = time.perf_counter()
+def test_a_corpus_of_real_speech_is_imported_whole(cli, shared_data, tmp_path):
     table = shared_data / "speechocean_adult16k/index.csv"
-    assert cli("import", "table", table, "--out", tmp_path / "m.jsonl.gz").code == 0
-    assert time.perf_counter() - began < 5.0  # 0.4 s on an idle machine
+    out = tmp_path / "m.jsonl.gz"
+    assert cli("import", "table", table, "--out", out).code == 0
+    rows = read_rows(out)
+    assert len(rows) == len(table.read_text(encoding="utf-8").splitlines()) - 1
+    assert len({row.speaker for row in rows}) == 128

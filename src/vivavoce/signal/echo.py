@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from vivavoce.errors import UserError
 from vivavoce.signal.framing import grid_frames, masked
 from vivavoce.signal.iq import (
+    GAIN_TONES,
     IQ_RATE_HZ,
+    LEAST_GAIN,
     LOWEST_TONE_HZ,
     Demodulator,
     carrier_level,
@@ -244,7 +246,9 @@ def doppler_spectrogram(
     window_s: float = 0.17,
     floor_dbc: float = -90.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute a picture of the motion: mean power over the tones around their carriers, the static part removed.
+    """Compute a picture of the motion: mean power over the tones around their carriers.
+
+    The static part and the gain that all tones share are removed.
 
     Args:
         wave: ``(samples,)`` one channel.
@@ -268,6 +272,11 @@ def doppler_spectrogram(
     hop = rate // PICTURE_RATE_HZ
     iq = np.stack([_shifted_to_zero(np.asarray(wave, dtype=np.float64), rate, f, hop) for f in usable])
     iq = iq / np.maximum(np.abs(iq).mean(axis=1, keepdims=True), LEAST_CARRIER)
+    if len(iq) >= GAIN_TONES:
+        # As in `gain_removed`: what all tones do together is the phone's gain control, not a mouth.
+        carrier = iq.mean(axis=1, keepdims=True)
+        gain = (iq / np.where(np.abs(carrier) > 0, carrier, 1)).real.mean(axis=0)
+        iq = iq / np.maximum(gain, LEAST_GAIN)
     iq -= iq.mean(axis=1, keepdims=True)
     size, step = min(round(window_s * rate / hop), iq.shape[1]), max(1, round(0.01 * rate / hop))
     frames = np.lib.stride_tricks.sliding_window_view(iq, size, axis=1)[:, ::step]

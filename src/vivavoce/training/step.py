@@ -22,6 +22,7 @@ class StepLoss(NamedTuple):
     total: Tensor
     speaker: Tensor
     liveness: Tensor
+    sync: Tensor
 
 
 class Pairing(NamedTuple):
@@ -73,11 +74,12 @@ class JointLoss(nn.Module):
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             embeddings = model.embed(speaker_batch.voice.to(device))
         speaker = self.speaker(embeddings, speaker_batch.speakers.to(device), margin_share)
-        liveness = self._liveness(model, liveness_batch, bfloat16)
-        return StepLoss(speaker + self.correlation.weight * liveness, speaker, liveness)
+        liveness, sync = self._liveness(model, liveness_batch, bfloat16)
+        total = speaker + self.correlation.weight * (liveness + self.correlation.sync_weight * sync)
+        return StepLoss(total, speaker, liveness, sync)
 
-    def _liveness(self, model: JointModel, batch: LivenessBatch, bfloat16: bool) -> Tensor:
-        """Encode each stream once, then judge all pairings."""
+    def _liveness(self, model: JointModel, batch: LivenessBatch, bfloat16: bool) -> tuple[Tensor, Tensor]:
+        """Encode each stream once, then judge all pairings: the correlation loss and the synchrony loss."""
         device = model.echo_mean.device
         pairing = pair_up(batch, self.swaps)
         mask = frame_mask(batch.lengths, batch.voice.shape[1]).to(device)
@@ -97,8 +99,8 @@ class JointLoss(nn.Module):
         labels = pairing.live.to(device)
         judged = correlation_loss(result.utterance, labels, self.correlation.label_smoothing, made.to(device))
         if not self.correlation.sync_weight:
-            return judged
+            return judged, torch.zeros_like(judged)
         live = torch.nonzero(batch.live)[:, 0].to(device)
-        own_mask = stream_mask(mask)
+        own_mask = frame_mask(batch.lengths, batch.voice.shape[1])[:, ::STREAM_STRIDE].to(device)
         streams = (centred(stream[live], own_mask[live]) for stream in (voice, echo))
-        return judged + self.correlation.sync_weight * self.sync(*streams, own_mask[live].sum(dim=1))
+        return judged, self.sync(*streams, own_mask[live].sum(dim=1))

@@ -16,7 +16,7 @@ from vivavoce.training.events import EventFile
 from vivavoce.training.memory import keep_freed_memory
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.training.schedule import warmup_cosine
-from vivavoce.training.step import JointLoss
+from vivavoce.training.step import JointLoss, StepLoss
 from vivavoce.training.validation import Validation, ValidationScores
 
 
@@ -106,16 +106,16 @@ class Trainer:
         torch.manual_seed(self.seed + 1 + epoch)  # dropout
         self.model.train()
         began = time.monotonic()
-        sums = torch.zeros(3)
+        sums = torch.zeros(len(StepLoss._fields))
         with progress_bar(f"Epoch {epoch + 1}/{self.config.epochs}", self.data.steps) as advance:
             for speaker_batch, liveness_batch in self.data.epoch(self.seed, epoch):
                 losses = self.loss(self.model, speaker_batch, liveness_batch, self._margin_share(), self.bfloat16)
                 self._step(losses.total)
-                sums += torch.stack([losses.total, losses.speaker, losses.liveness]).detach().float().cpu()
+                sums += torch.stack([loss.detach().float().cpu() for loss in losses])
                 advance(1)
-        total, speaker, liveness = (sums / self.data.steps).tolist()
-        seconds = round(time.monotonic() - began, 2)
-        return {"loss": total, "loss_speaker": speaker, "loss_liveness": liveness, "seconds": seconds}
+        names = ("loss", "loss_speaker", "loss_liveness", "loss_sync")
+        means = dict(zip(names, (sums / self.data.steps).tolist(), strict=True))
+        return {**means, "seconds": round(time.monotonic() - began, 2)}
 
     def _step(self, loss: torch.Tensor) -> None:
         if not torch.isfinite(loss):
