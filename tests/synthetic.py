@@ -55,7 +55,7 @@ def small_model(seed: int = 0) -> JointModel:
     )
     torch.manual_seed(seed)
     model = config.build(MELS, CHANNELS)
-    model.fit_echo(torch.full((CHANNELS,), -40.0), torch.full((CHANNELS,), 10.0))
+    model.fit_echo([-40 + 10 * torch.randn(1000, CHANNELS)])
     model.train()
     with torch.no_grad():
         model.embed(5 + 3 * torch.randn(8, 120, MELS))

@@ -9,7 +9,6 @@ import torch
 from vivavoce.config import ExperimentConfig
 from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.errors import UserError
-from vivavoce.features.statistics import channel_statistics
 from vivavoce.features.store import FeatureStore, open_store
 from vivavoce.files import write_json
 from vivavoce.models.joint import JointModel
@@ -56,9 +55,9 @@ class Experiment:
         store = self._store("train", rows, run)
         data = TrainingData(rows, store, config.training, config.front_end.voice)
         validation = Validation(validation_rows, self._store("validation", validation_rows, run), config.seed)
-        model.fit_echo(*channel_statistics(store.echo, store.starts, store.frames, data.liveness_items))
+        model.fit_echo(store.echo_of(int(item)) for item in data.liveness_items)
         speaker_loss = config.speaker.build(model.trunk.embedding_dim, data.classes)
-        loss = JointLoss(speaker_loss, config.correlation, config.training.swaps)
+        loss = JointLoss(speaker_loss, config.correlation, config.training.swaps, config.training.replacements)
         trainer = Trainer(config.training, config.seed, model, loss, data, validation, run)
         if resume:
             trainer.resume()

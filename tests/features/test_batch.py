@@ -1,11 +1,9 @@
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce.features.batch import gather_padded, gather_wrapped, random_starts
-from vivavoce.features.statistics import channel_statistics
 from vivavoce.features.store import FeatureStore
 
 
@@ -40,12 +38,7 @@ def test_random_starts_reach_both_ends():
     assert set(starts.tolist()) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_streamed_statistics_are_those_of_all_frames_at_once(offset):
-    rng = np.random.default_rng(0)
-    frames = np.array([5, 50, 17])
-    array = rng.normal(offset, 3, (frames.sum(), 4))
-    mean, std = channel_statistics(array, np.cumsum(frames) - frames, frames, np.array([0, 2]))
-    chosen = np.concatenate([array[:5], array[55:]])
-    np.testing.assert_allclose(mean, chosen.mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(std, chosen.std(axis=0), rtol=1e-5)
+def test_the_echo_of_a_recording_is_its_slice():
+    store = numbered_store([4, 7, 2])
+    assert torch.equal(store.echo_of(1)[:, 1], torch.arange(7.0))
+    assert (store.echo_of(1)[:, 0] == 1).all()

@@ -1,6 +1,5 @@
 """What all mouths share: lips close for labials, protrude for rounded vowels, open for open ones; no one is a robot."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

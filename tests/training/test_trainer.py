@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from vivavoce.errors import UserError
-from vivavoce.features.statistics import channel_statistics
 from vivavoce.models.joint import ModelConfig
 from vivavoce.objectives.correlation import CorrelationConfig
 from vivavoce.objectives.speaker import AamSoftmaxConfig
@@ -39,8 +38,8 @@ def make_trainer(path, corpus, validation_corpus, config=CONFIG) -> Trainer:
     torch.manual_seed(0)
     model = MODEL.build(MELS, CHANNELS)
     store = corpus[1]
-    model.fit_echo(*channel_statistics(store.echo, store.starts, store.frames, data.liveness_items))
-    loss = JointLoss(AamSoftmaxConfig().build(16, data.classes), CorrelationConfig(), config.swaps)
+    model.fit_echo(store.echo_of(item) for item in data.liveness_items)
+    loss = JointLoss(AamSoftmaxConfig().build(16, data.classes), CorrelationConfig(), config.swaps, config.replacements)
     return Trainer(config, 0, model, loss, data, Validation(*validation_corpus, seed=0), run)
 
 

@@ -49,7 +49,7 @@ def score_recordings(
         progress: what to call the progress bar; ``None`` shows none.
     """
     model.eval()
-    device = model.echo_mean.device
+    device = model.device
     embeddings = np.zeros((len(store), model.trunk.embedding_dim), dtype=np.float32)
     liveness = np.full(len(store), np.nan, dtype=np.float32)
     usable = np.array([quality.usable for quality in store.quality])
@@ -70,7 +70,7 @@ def _judge(model: JointModel, store: FeatureStore, items: np.ndarray, crop_s: fl
     longest = int(store.frames[items].max())
     frames = longest if crop_s is None else min(longest, round(crop_s * FRAMES_PER_S))
     starts = np.maximum(store.frames[items] - frames, 0) // 2 if crop_s is not None else np.zeros_like(items)
-    device = model.echo_mean.device
+    device = model.device
     voice, lengths = gather_padded(store.voice, store, items, starts, frames)
     echo, _ = gather_padded(store.echo, store, items, starts, frames)
     return model.liveness(voice.to(device), echo.to(device), lengths.to(device)).utterance.cpu().numpy()

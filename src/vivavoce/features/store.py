@@ -44,6 +44,11 @@ class FeatureStore:
         """Number of recordings."""
         return len(self.starts)
 
+    def echo_of(self, item: int) -> torch.Tensor:
+        """Echo features of one recording, ``(frames, channels)`` float32."""
+        start = self.starts[item]
+        return torch.from_numpy(self.echo[start : start + self.frames[item]].astype(np.float32))
+
 
 def fingerprint(rows: list[Row], config: FrontEndConfig, workers: int = 2) -> str:
     """Hash of what the features depend on: the sound files' content, the spans, known probes, the front end.

@@ -1,5 +1,6 @@
 """The joint model: one voice trunk for the speaker, one head for liveness."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import torch
@@ -12,6 +13,7 @@ from vivavoce.models.layers.masking import frame_mask
 from vivavoce.models.layers.pooling import masked_mean
 from vivavoce.models.liveness_head import LinearHeadConfig, Liveness, LstmHeadConfig
 from vivavoce.models.xvector import XVectorConfig
+from vivavoce.signal.normalize import GlobalStats
 
 NAMED: dict[str, dict[str, Any]] = {
     "xvector-linear": {"trunk": {"type": "xvector"}, "head": {"type": "linear"}},
@@ -60,16 +62,17 @@ class JointModel(nn.Module):
     utterance and so loses when a thing was said.
     """
 
-    echo_mean: Tensor
-    echo_std: Tensor
-
     def __init__(self, config: ModelConfig, mels: int, echo_channels: int) -> None:
         super().__init__()
         self.config = config
         self.trunk = config.trunk.build(mels)
         self.head = config.head.build(self.trunk.stem_channels, echo_channels)
-        self.register_buffer("echo_mean", torch.zeros(echo_channels))
-        self.register_buffer("echo_std", torch.ones(echo_channels))
+        self.echo_stats = GlobalStats(echo_channels)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.echo_stats.mean.device
 
     def embed(self, voice: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Speaker embeddings of unit length.
@@ -95,12 +98,12 @@ class JointModel(nn.Module):
 
     def standardise(self, echo: Tensor) -> Tensor:
         """Echo features in units of the training set's spread, ``(batch, channels, frames)``."""
-        return ((echo - self.echo_mean) / self.echo_std).transpose(1, 2)
+        return self.echo_stats(echo).transpose(1, 2)
 
-    def fit_echo(self, mean: Tensor, std: Tensor) -> None:
-        """Set the echo statistics ``(channels,)``; they are saved with the weights."""
-        self.echo_mean.copy_(mean)
-        self.echo_std.copy_(std.clamp(min=1e-3))
+    def fit_echo(self, recordings: Iterable[Tensor]) -> None:
+        """Take the echo statistics from training recordings ``(frames, channels)``; they are saved with the weights."""
+        for echo in recordings:
+            self.echo_stats.update(echo[None], torch.tensor([len(echo)]))
 
 
 def centre(voice: Tensor, mask: Tensor | None) -> Tensor:

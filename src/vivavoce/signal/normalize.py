@@ -1,44 +1,12 @@
-"""Normalisation of features that ignores padding: over one sentence, or by the statistics of a training set."""
+"""Normalisation of features by the statistics of a training set."""
 
 import torch
 from torch import Tensor, nn
 
-from vivavoce.signal.framing import length_mask, masked
+from vivavoce.signal.framing import length_mask
 
 # A feature that varies less than this (in dB, nepers or cepstral units) says nothing; do not blow its noise up.
 LEAST_STD = 1e-3
-
-
-def sentence_normalized(features: Tensor, lengths: Tensor, variance: bool = False) -> Tensor:
-    """Subtract each item's own mean over its frames, and divide by its standard deviation if ``variance``.
-
-    Args:
-        features: ``(batch, frames, channels)``.
-        lengths: ``(batch,)`` int64 frames.
-        variance: also divide by the standard deviation (biased, at least 1e-3).
-
-    Returns:
-        ``(batch, frames, channels)``, zero behind each item's end.
-    """
-    # In float64, so that the amount of padding beside an item does not show in its last digit.
-    values = masked(features, lengths).double()
-    count = lengths.clamp(min=1)[:, None, None]
-    centred = masked(values - values.sum(dim=1, keepdim=True) / count, lengths)
-    if variance:
-        centred = centred / (centred.square().sum(dim=1, keepdim=True) / count).sqrt().clamp(min=LEAST_STD)
-    return centred.to(features.dtype)
-
-
-class SentenceNorm(nn.Module):
-    """:func:`sentence_normalized` as a layer."""
-
-    def __init__(self, variance: bool = False):
-        super().__init__()
-        self.variance = variance
-
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return normalised ``(batch, frames, channels)``, zero behind each item's end."""
-        return sentence_normalized(features, lengths, self.variance)
 
 
 class GlobalStats(nn.Module):
@@ -80,6 +48,6 @@ class GlobalStats(nn.Module):
         self.mean.copy_(self.exact_mean)
         self.std.copy_((self.squares / total).sqrt().clamp(min=LEAST_STD))
 
-    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return normalised ``(batch, frames, channels)``, zero behind each item's end."""
-        return masked((features - self.mean) / self.std, lengths)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return normalised ``(batch, frames, channels)``."""
+        return (features - self.mean) / self.std

@@ -24,7 +24,8 @@ class Settings(BaseModel):
 
 
 class Spread(Settings):
-    """A parameter that varies: its range and typical value; a plain number in a config fixes it.
+    """A parameter that varies: its range and typical value; a plain number in a config fixes it,
+    and a list ``[low, typical, high]`` stands for the three.
 
     Drawn from the PERT distribution (a beta distribution on the range with its mode at ``typical`` and weight 4,
     Malcolm et al. 1959), which never leaves the range.
@@ -39,6 +40,10 @@ class Spread(Settings):
     def _fixed(cls, value: Any) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return {"low": value, "typical": value, "high": value}
+        if isinstance(value, list | tuple):
+            if len(value) != 3:
+                raise ValueError(f"give one number, or three (low, typical, high), not {len(value)}")
+            return dict(zip(("low", "typical", "high"), value, strict=True))
         return value
 
     @model_validator(mode="after")

@@ -19,6 +19,7 @@ class TrainingConfig(BaseModel):
     liveness_crop_s: float = Field(default=3.0, ge=1.0, description="seconds of a crop for the correlation task")
     speaker_crop_s: float = Field(default=2.0, ge=0.5, description="seconds of a crop for the speaker task")
     swaps: int = Field(default=1, ge=0, description="swapped-echo negatives made of each live crop of a batch")
+    replacements: int = Field(default=1, ge=0, description="negatives with an attack's echo made of each live crop")
     shifts: int = Field(default=2, ge=0, description="shifted-echo negatives made of each live crop of a batch")
     shift_s: tuple[float, float] = Field(
         default=(0.2, 1.0), description="range of the shift; under 0.12 s it would be label noise (DESIGN §6)"

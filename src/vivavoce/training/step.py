@@ -33,8 +33,8 @@ class Pairing(NamedTuple):
     live: Tensor  # (pairs,)
 
 
-def pair_up(batch: LivenessBatch, swaps: int) -> Pairing:
-    """The recordings as they are, then each live voice with ``swaps`` other live echoes, then the shifted echoes.
+def pair_up(batch: LivenessBatch, swaps: int, replacements: int) -> Pairing:
+    """The recordings as they are, then each live voice with other echoes: live, of attacks, shifted in time.
 
     A swap takes the echo of another live crop of the batch at once with its whole processing, so nothing is spliced;
     the simulated attacks in the same batch keep gain control and device from giving a pairing away.
@@ -42,23 +42,25 @@ def pair_up(batch: LivenessBatch, swaps: int) -> Pairing:
     size = len(batch.live)
     own = torch.arange(size)
     live = torch.nonzero(batch.live)[:, 0]
-    turns = range(1, min(swaps, len(live) - 1) + 1)
-    swapped_voice = live.repeat(len(turns))
-    swapped_echo = torch.cat([live.roll(turn) for turn in turns]) if len(turns) else live[:0]
+    attacks = torch.nonzero(batch.live == 0)[:, 0]
+    swapped = [live.roll(turn) for turn in range(1, min(swaps, len(live) - 1) + 1)]
+    count = min(replacements, len(attacks))
+    replaced = [attacks[(torch.arange(len(live)) + turn) % len(attacks)] for turn in range(count)]
     shifted = torch.arange(len(batch.shifted_of)) + size
-    voice = torch.cat([own, swapped_voice, batch.shifted_of])
-    echo = torch.cat([own, swapped_echo, shifted])
+    voice = torch.cat([own, live.repeat(len(swapped) + len(replaced)), batch.shifted_of])
+    echo = torch.cat([own, *swapped, *replaced, shifted])
     return Pairing(voice, echo, torch.cat([batch.live, torch.zeros(len(voice) - size)]))
 
 
 class JointLoss(nn.Module):
     """Sum of the speaker loss and the weighted correlation loss."""
 
-    def __init__(self, speaker: nn.Module, correlation: CorrelationConfig, swaps: int) -> None:
+    def __init__(self, speaker: nn.Module, correlation: CorrelationConfig, swaps: int, replacements: int) -> None:
         super().__init__()
         self.speaker = speaker
         self.correlation = correlation
         self.swaps = swaps
+        self.replacements = replacements
         self.sync = SyncLoss(round(correlation.sync_window_s * STREAM_FRAMES_PER_S))
 
     def forward(
@@ -70,7 +72,7 @@ class JointLoss(nn.Module):
         bfloat16: bool,
     ) -> StepLoss:
         """Compute the losses; ``bfloat16`` runs trunk and stream encoders under autocast."""
-        device = model.echo_mean.device
+        device = model.device
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             embeddings = model.embed(speaker_batch.voice.to(device))
         speaker = self.speaker(embeddings, speaker_batch.speakers.to(device), margin_share)
@@ -80,8 +82,8 @@ class JointLoss(nn.Module):
 
     def _liveness(self, model: JointModel, batch: LivenessBatch, bfloat16: bool) -> tuple[Tensor, Tensor]:
         """Encode each stream once, then judge all pairings: the correlation loss and the synchrony loss."""
-        device = model.echo_mean.device
-        pairing = pair_up(batch, self.swaps)
+        device = model.device
+        pairing = pair_up(batch, self.swaps, self.replacements)
         mask = frame_mask(batch.lengths, batch.voice.shape[1]).to(device)
         echo_lengths = torch.cat([batch.lengths, batch.shifted_lengths])
         echo_mask = frame_mask(echo_lengths, batch.echo.shape[1]).to(device)
