@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -153,3 +154,18 @@ def test_a_missing_or_binary_list_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(b"RIFF\xff\xfe\x00\x80")
     with pytest.raises(UserError, match="not a CSV text file"):
         read_trials(tmp_path / "t.csv")
+
+
+@given(seed=st.integers(0, 30))
+def test_takes_of_one_utterance_are_never_enrolment_and_test_at_once(seed: int) -> None:
+    def take(speaker: str, utterance: int, number: int) -> Row:
+        row = _row(speaker, 10 * utterance + number)
+        meta = Metadata.model_validate({"source": f"{speaker}-{utterance}"})
+        return replace(row, meta=meta)
+
+    rows = [take(speaker, utterance, n) for speaker in "ab" for utterance in range(5) for n in range(2)]
+    said = {name: row.meta.model_extra["source"] for name, row in zip(references(rows), rows, strict=True)}
+    trials = make_trials(rows, seed=seed)
+    assert {trial.label for trial in trials} == {TARGET, "nontarget"}
+    for trial in trials:
+        assert said[trial.test] not in {said[name] for name in trial.enrol}

@@ -97,7 +97,8 @@ def make_trials(
 
     Every speaker with enough live recordings is enrolled once, with ``enrol`` of them. Where a speaker has two or more
     sessions, these come from one session and the target tests from the others, since a voice of the same day is easier;
-    only where no session holds ``enrol`` recordings are sessions mixed. Tests never are enrolment recordings of anyone.
+    only where no session holds ``enrol`` recordings are sessions mixed. Tests never are enrolment recordings of anyone,
+    nor other takes of the utterances their own speaker was enrolled with.
 
     - ``target``: the speaker's other live recordings.
     - ``nontarget``: live recordings of other speakers, at most ``max_nontarget_per_target`` a target trial, spread
@@ -124,7 +125,7 @@ def make_trials(
 
     chosen: dict[str, tuple[list[int], list[int]]] = {}
     for speaker in sorted(live):
-        if len(live[speaker]) > enrol:
+        if len({_utterance(rows[index]) for index in live[speaker]}) > enrol:
             chosen[speaker] = _choose_enrolment(rows, live[speaker], enrol, rng)
     if not chosen:
         raise UserError(
@@ -160,7 +161,13 @@ def _choose_enrolment(
         own = rng.choice(sessions[session], enrol, replace=False).tolist()
         return sorted(own), [index for index in live if index not in sessions[session]]
     own = rng.choice(live, enrol, replace=False).tolist()
-    return sorted(own), [index for index in live if index not in own]
+    said = {_utterance(rows[index]) for index in own}
+    return sorted(own), [index for index in live if _utterance(rows[index]) not in said]
+
+
+def _utterance(row: "Row") -> object:
+    """What was said once: simulated recordings of one source are takes of the same utterance."""
+    return (row.meta.model_extra or {}).get("source", row.id)
 
 
 def _spread(candidates: np.ndarray, speakers: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
