@@ -119,7 +119,11 @@ def swapped_echoes(run: Path, manifest: Path) -> dict:
     swapped = judge_pairs(loaded.model, store, np.array(voices), np.array(echoes))
     who = np.array([row.speaker for row in rows])
     interval = bootstrap_interval(genuine, swapped, who[live], who[voices])
-    bounds = {"low": interval.low, "high": interval.high} if interval else {"low": None, "high": None}
+    bounds = (
+        {"low": interval.low, "high": interval.high, "method": interval.method}
+        if interval
+        else {"low": None, "high": None}
+    )
     return {"value": eer(genuine, swapped).rate, **bounds, "live": len(genuine), "attacks": len(swapped)}
 
 

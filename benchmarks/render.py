@@ -135,7 +135,7 @@ def real_speech(result: Result) -> str:
     for row in result["rows"]:
         interval = "–"
         if row["low"] is not None:
-            interval = f"{_percent(row['low'])} to {_percent(row['high'])}, {row['method']}"
+            interval = f"{_percent(row['low'])} to {_percent(row['high'])}, {row.get('method', 'bootstrap by speaker')}"
         counted = (
             f"{row['trials']} target trials" if "trials" in row else f"{row['live']} live, {row['attacks']} attacks"
         )
