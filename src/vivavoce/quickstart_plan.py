@@ -38,4 +38,4 @@ def plan_for(rows: Sequence[Row], synthetic: bool, epochs: int | None = None) ->
         model = {"name": "ecapa-lstm", "trunk": {"channels": 128, "pooled_channels": 384}}
         return Plan(simulation, model, {"epochs": epochs or 20, "speaker_batch": 32, "liveness_batch": 32})
     model = {"name": "ecapa-lstm", "trunk": {"channels": 192, "pooled_channels": 576}}
-    return Plan(simulation, model, {"epochs": epochs or 18, "speaker_batch": 40})
+    return Plan(simulation, model, {"epochs": epochs or 10, "speaker_batch": 40})

@@ -28,7 +28,7 @@ def recordings(shared_data: Path) -> Recordings:
 
 def doppler_power(wave: np.ndarray, rate: int) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies of the 170 ms Doppler bins and their power over time, relative to the carrier."""
-    echo = EchoConfig().build(rate)
+    echo = EchoConfig(dropped_bins=1, floor_dbc=-70).build(rate)
     features, _ = echo(
         torch.tensor(wave)[None], torch.tensor([len(wave)]), torch.tensor([[20_000.0]], dtype=torch.float64)
     )

@@ -168,8 +168,31 @@ def test_padding_and_batch_mates_never_matter(data: st.DataObject, rate: int, st
         alone, (frames,) = echo(wave[item : item + 1, :n], lengths[item : item + 1], tones[item : item + 1])
         assert frames == frame_lengths[item]
         assert torch.isfinite(alone).all()
-        torch.testing.assert_close(features[item, :frames], alone[0], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(features[item, :frames], alone[0], rtol=1e-5, atol=1e-4)
         assert not features[item, frames:].any()
+
+
+@pytest.mark.parametrize("offset_hz", [-0.4, -0.03, 0.03, 0.2])
+@pytest.mark.parametrize("seconds", [1, 4])
+def test_a_carrier_beside_its_nominal_frequency_is_still_static(offset_hz: float, seconds: int) -> None:
+    rate = 48_000
+    wave = moving(PROBE, rate, np.full(seconds * rate, 0.2), noise_db=-140)
+    told = torch.tensor([PROBE.tones_hz], dtype=torch.float64) + offset_hz
+    out = features_of(EchoConfig().build(rate), wave, told)
+    np.testing.assert_allclose(out["doppler_170ms"][20:-20], -60, atol=1.0)
+    np.testing.assert_allclose(out["velocity"][20:-20, 0], -60, atol=1.0)
+    if abs(offset_hz * seconds) > 0.1:
+        left = features_of(EchoConfig(drift=False).build(rate), wave, told)["velocity"][20:-20, 0]
+        assert left.max() > -20
+
+
+@pytest.mark.parametrize("hertz", [2.0, 5.0])
+def test_a_moving_mouth_is_not_taken_for_drift(hertz: float) -> None:
+    rate = 48_000
+    path = 0.2 + 0.004 * np.sin(2 * np.pi * hertz * np.arange(3 * rate) / rate)
+    wave = moving(PROBE, rate, path)
+    kept, raw = (features_of(EchoConfig(drift=flag).build(rate), wave)["velocity"][20:-20, 0] for flag in (True, False))
+    assert np.abs(kept - raw).mean() < 1.0
 
 
 def test_gain_control_that_follows_the_voice_does_not_look_like_a_mouth() -> None:
@@ -269,7 +292,7 @@ def test_picture_shows_the_motion_where_and_when_it_is(rate: int) -> None:
     assert freqs_hz.max() <= 150
     during, before = db[:, np.abs(times_s - 1.5).argmin()], db[:, np.abs(times_s - 0.5).argmin()]
     assert freqs_hz[during.argmax()] == pytest.approx(0.5 / C * np.mean(PROBE.tones_hz), abs=5)
-    assert during.max() > before[np.abs(freqs_hz) > 15].max() + 30
+    assert during.max() > before[np.abs(freqs_hz) > 25].max() + 30
 
 
 def test_picture_of_nothing_is_refused() -> None:

@@ -10,18 +10,17 @@ from typing import Literal
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.signal import upfirdn
 from torch import Tensor, nn
 
 from vivavoce.errors import UserError
 from vivavoce.signal.framing import grid_frames, masked
 from vivavoce.signal.iq import (
-    GAIN_TONES,
+    EDGE_FRAMES,
     IQ_RATE_HZ,
-    LEAST_GAIN,
     LOWEST_TONE_HZ,
     Demodulator,
     carrier_level,
+    drift_removed,
     gain_removed,
     high_passed,
     mean_removed,
@@ -47,8 +46,8 @@ from vivavoce.signal.motion import (
 GRADIENT_WINDOW_MS = 50.0
 # Under -140 dBFS, far below 16 bits, there is no carrier to relate to.
 LEAST_CARRIER = 1e-7
-# For pictures: about 800 complex samples a second show ±150 Hz flat, beyond what a mouth does.
-PICTURE_RATE_HZ = 800
+# In pictures, noise this far below the carrier does not show.
+PICTURE_FLOOR_DBC = -60.0
 PICTURE_HZ = 150.0
 
 
@@ -63,6 +62,7 @@ class EchoConfig(BaseModel):
     max_doppler_hz: float = Field(
         default=70.0, gt=0, le=70, description="Hz either side of a tone (DESIGN §5: 54 Hz at most)"
     )
+    drift: bool = Field(default=True, description="remove each carrier's steady rotation (clock offset)")
     shared_gain: bool = Field(
         default=True, description="remove the gain that all tones share (gain control follows the voice)"
     )
@@ -177,6 +177,8 @@ class Echo(nn.Module):
         first, last = self.demodulate.frame_range(lengths)
         at = torch.arange(iq.shape[3], device=iq.device)[None, :]
         inside = (at >= first[:, None]) & (at <= last[:, None])
+        if self.config.drift:
+            iq = drift_removed(iq, inside)
         level = carrier_level(iq, inside).clamp(min=LEAST_CARRIER)
         return iq / level[:, :, None, None], inside
 
@@ -269,31 +271,28 @@ def doppler_spectrogram(
             f"No Doppler picture can be drawn of {len(wave) / rate:.2f} s at {rate} Hz with {len(usable)} probe tones; "
             f"it takes {window_s:g} s and at least one tone above {LOWEST_TONE_HZ:g} Hz."
         )
-    hop = rate // PICTURE_RATE_HZ
-    iq = np.stack([_shifted_to_zero(np.asarray(wave, dtype=np.float64), rate, f, hop) for f in usable])
-    iq = iq / np.maximum(np.abs(iq).mean(axis=1, keepdims=True), LEAST_CARRIER)
-    if len(iq) >= GAIN_TONES:
-        # As in `gain_removed`: what all tones do together is the phone's gain control, not a mouth.
-        carrier = iq.mean(axis=1, keepdims=True)
-        gain = (iq / np.where(np.abs(carrier) > 0, carrier, 1)).real.mean(axis=0)
-        iq = iq / np.maximum(gain, LEAST_GAIN)
-    iq -= iq.mean(axis=1, keepdims=True)
-    size, step = min(round(window_s * rate / hop), iq.shape[1]), max(1, round(0.01 * rate / hop))
+    iq, shares = _clean_iq(np.asarray(wave, dtype=np.float32), rate, usable)
+    size, step = min(round(window_s * IQ_RATE_HZ), iq.shape[1]), STEP
     frames = np.lib.stride_tricks.sliding_window_view(iq, size, axis=1)[:, ::step]
     window = np.hanning(size + 2)[1:-1]
     lines = np.fft.fftshift(np.fft.fft(frames * window, n=1 << (2 * size - 1).bit_length(), axis=2), axes=2)
-    freqs = np.fft.fftshift(np.fft.fftfreq(lines.shape[2], hop / rate))
+    freqs = np.fft.fftshift(np.fft.fftfreq(lines.shape[2], 1 / IQ_RATE_HZ))
     shown = np.abs(freqs) <= PICTURE_HZ
-    power = (np.abs(lines[:, :, shown] / window.sum()) ** 2).mean(axis=0).T
-    times_s = (np.arange(frames.shape[1]) * step + (size - 1) / 2) * hop / rate
+    power = np.einsum("k,ktf->ft", shares, np.abs(lines[:, :, shown] / window.sum()) ** 2)
+    times_s = (EDGE_FRAMES + np.arange(frames.shape[1]) * step + (size - 1) / 2) / IQ_RATE_HZ
     return times_s, freqs[shown], np.maximum(10 * np.log10(power + 1e-30), floor_dbc)
 
 
-def _shifted_to_zero(wave: np.ndarray, rate: int, tone_hz: float, hop: int) -> np.ndarray:
-    """Return complex ``(frames,)`` around a tone, every ``hop`` samples, where the low-pass sees only the recording."""
-    # Flat to 150 Hz, stop band from half the frame rate more on: 8 hops of Blackman window fall by 74 dB.
-    taps = np.blackman(8 * hop + 1) * np.sinc(2 * 1.6 * PICTURE_HZ / rate * (np.arange(8 * hop + 1) - 4 * hop))
-    shifted = wave * np.exp(-2j * np.pi * np.mod(tone_hz / rate * np.arange(len(wave)), 1.0))
-    # The full convolution is whole from its eighth frame on; four frames are padded at either end.
-    frames = upfirdn(2 * taps / taps.sum(), np.pad(shifted, 4 * hop, mode="reflect"), up=1, down=hop)
-    return frames[8 : 8 + len(wave) // hop]
+def _clean_iq(wave: np.ndarray, rate: int, tones_hz: list[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the moving part of complex I/Q ``(tones, frames)``, as `Echo` sees it, and each tone's share."""
+    demodulate = Demodulator(rate)
+    lengths = torch.tensor([len(wave)])
+    iq = demodulate(torch.from_numpy(wave)[None], lengths, torch.tensor([tones_hz], dtype=torch.float64))
+    first, last = (int(frame[0]) for frame in demodulate.frame_range(lengths))
+    iq = iq[..., first : last + 1]
+    inside = torch.ones(1, iq.shape[3], dtype=torch.bool)
+    iq = iq / carrier_level(iq, inside).clamp(min=LEAST_CARRIER)[:, :, None, None]
+    iq = drift_removed(iq, inside)
+    shares = tone_shares(iq, inside, torch.ones(1, len(tones_hz), dtype=torch.bool), 10 ** (PICTURE_FLOOR_DBC / 10))
+    moving = mean_removed(gain_removed(iq, inside, shares), inside)[0].double().numpy()
+    return moving[:, 0] + 1j * moving[:, 1], shares[0].double().numpy()
