@@ -1,7 +1,7 @@
 # make quickstart   the main job, from nothing to four verdicts
 # make test         the test suite (what is marked slow is left to .ci/run)
 # make check        style and types
-# make bench        every figure of docs/benchmarks.md, on ../shared/data (about 40 minutes on two cores)
+# make bench        every figure of docs/benchmarks.md, on ../shared/data (about 25 minutes on two cores)
 
 PYTHON ?= python3
 VENV ?= .venv

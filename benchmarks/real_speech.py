@@ -3,7 +3,8 @@
 Run from the repository root: ``python benchmarks/real_speech.py``; needs ``../shared/data/speechocean_adult16k`` (or
 ``--corpus`` with speech of your own). Runs ``quickstart --corpus`` and then simulates the test speakers once more under
 fixed conditions (10 cm; on a stand, and in the hand), where liveness is judged on 3 s. Prints a table and writes
-``benchmarks/results/real_speech.json``. About 30 minutes on two cores. All recordings with a probe are simulated.
+``benchmarks/results/real_speech.json``. About a quarter of an hour on two cores. All recordings
+with a probe are simulated.
 """
 
 import argparse
