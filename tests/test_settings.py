@@ -101,6 +101,37 @@ def test_mistakes_in_a_file_name_the_file_and_the_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "overrides", "key", "source"),
+    [
+        ("optimizer: {momentum: 5}", ["optimizer.name=sgd"], "optimizer.momentum", "FILE"),
+        ("optimizer: {name: sgd, momentum: 5}", ["optimizer.momentum=6"], "optimizer.momentum", "--set"),
+        ("optimizer: {momentum: 5}", ["optimizer={name: sgd, momentum: 6}"], "optimizer.momentum", "--set"),
+        ("optimizer: {name: sgd}", ["optimizer.momentum=6"], "optimizer.momentum", "--set"),
+        ("optimizer: {momentun: 5}", ["optimizer.name=sgd"], "optimizer.momentun", "FILE"),
+        ("parts: [{size: 1}, {size: -1}]", ["maybe.size=1", "epochs=3"], "parts.1.size", "FILE"),
+        ("parts: [{size: -1}]", ["parts=[{size: 1}, {size: -2}]"], "parts.1.size", "--set"),
+        ("maybe: 3", ["maybe.size=-1"], "maybe.size", "--set"),
+        ("span: {low: 1}", ["span.low=2"], "span.high", "--set"),
+        ("span: {low: 1}", ["epochs=2"], "span.high", "FILE"),
+        ("span: {lov: 1}", ["span.low=2"], "span.high", "FILE and --set"),
+    ],
+)
+def test_a_mistake_is_blamed_on_what_made_it(tmp_path: Path, text: str, overrides: list[str], key: str, source: str):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_settings(Experiment, path, overrides)
+    assert f"{key} (from {source.replace('FILE', str(path))})" in str(caught.value)
+
+
+def test_a_section_made_of_both_is_blamed_on_both(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("distance_cm: {low: 4, typical: 10, high: 20}")
+    with pytest.raises(UserError, match=r"distance_cm \(from .*a\.yaml and --set\)"):
+        load_settings(SimulationConfig, path, ["distance_cm.high=2"])
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [("- 1\n", "mapping"), ("a: [1\n", "not valid YAML in line"), (b"\xff\xfe\x00", "not"), (None, "cannot be read")],
 )

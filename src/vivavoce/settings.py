@@ -2,7 +2,7 @@
 
 import difflib
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -12,6 +12,9 @@ from pydantic import BaseModel, ValidationError
 from vivavoce.errors import UserError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# Which of the sources (a file, `--set`) each value at the end of a path of keys comes from.
+Sources = dict[tuple[str, ...], str]
 
 # Pydantic puts the name of the tried type into the location of an error inside a union.
 _PLAIN_TYPES = {"int", "float", "str", "bool", "none", "bytes", "date", "datetime"}
@@ -29,23 +32,24 @@ def load_settings(
             type or impossible.
     """
     tree = {} if yaml_path is None else _read(Path(yaml_path))
-    where = {} if yaml_path is None else dict.fromkeys(tree, str(yaml_path))
+    sources: Sources = dict.fromkeys(_ends(tree), str(yaml_path))
     for override in overrides:
         path, value = _parse(override)
         _put(tree, path, value, model_class, override)
-        where[path[0]] = "--set"
+        kept = {end: source for end, source in sources.items() if not _one_inside_other(end, tuple(path))}
+        sources = kept | dict.fromkeys(_ends(value, tuple(path)), "--set")
     try:
         return model_class.model_validate(tree)
     except ValidationError as error:
-        raise UserError(explain(error, model_class, where)) from error
+        raise UserError(explain(error, model_class, sources)) from error
 
 
-def explain(error: ValidationError, model_class: type[BaseModel], where: dict[str, str] | None = None) -> str:
+def explain(error: ValidationError, model_class: type[BaseModel], sources: Sources | None = None) -> str:
     """Say in one sentence what is wrong with the first key that pydantic refused, and what is allowed."""
     first = error.errors()[0]
     location, allowed = _model_path(model_class, first["loc"])
     key = ".".join(str(part) for part in location) or "the config"
-    source = (where or {}).get(str(location[0])) if location else None
+    source = _source_of(location, sources or {})
     inside = f" (from {source})" if source else ""
     if first["type"] == "extra_forbidden":
         close = difflib.get_close_matches(str(location[-1]), sorted(allowed), n=1)
@@ -57,6 +61,29 @@ def explain(error: ValidationError, model_class: type[BaseModel], where: dict[st
     whole = first["type"] == "value_error" or first["type"].startswith("union_tag")
     needs = message if whole else f"it must be {message}"
     return f"The value {_shown(first['input'])} of {key}{inside} is not possible: {needs}."
+
+
+def _ends(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of keys to each value that holds no others."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    if not inner:
+        yield path
+    for key, item in inner:
+        yield from _ends(item, (*path, str(key)))
+
+
+def _one_inside_other(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
+    return all(one == other for one, other in zip(first, second, strict=False))
+
+
+def _source_of(location: Sequence[int | str], sources: Sources) -> str:
+    """Name what gave the values at a place; where nothing did, as for a missing key, those around it."""
+    keys = tuple(map(str, location))
+    for depth in range(len(keys), 0, -1):
+        named = [source for end, source in sources.items() if end[:depth] == keys[:depth]]
+        if named:
+            return " and ".join(dict.fromkeys(named))
+    return ""
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -43,6 +43,25 @@ def test_the_names_behind_enrol_may_come_in_any_of_the_usual_ways(tiny, live):
     assert alone["speaker_score"] != behind_one["speaker_score"]
 
 
+def test_the_run_may_be_named_anywhere(tiny, live):
+    first = verify(tiny.run, live[:3], live[3], "--json").json
+    assert run_cli("verify", "--enrol", *live[:3], "--test", live[3], tiny.run, "--json").json == first
+    assert run_cli("verify", "--test", live[3], "--enrol", *live[:3], tiny.run, "--json").json == first
+    assert run_cli("verify", "--json", tiny.run, f"--enrol={live[0]}", *live[1:3], "--test", live[3]).json == first
+
+
+def test_a_second_recording_behind_test_is_refused_and_never_enrolled(tiny, live):
+    for words in (
+        (tiny.run, "--enrol", *live[:2], "--test", live[2], live[3]),
+        ("--enrol", *live[:2], "--test", live[2], live[3], tiny.run),
+        (tiny.run, live[3], "--enrol", *live[:2], "--test", live[2]),
+    ):
+        assert_refused(run_cli("verify", *words), f"{live[3]} belongs to no option")
+    assert_refused(
+        run_cli("verify", tiny.run, "--enrol", *live[:2], tiny.run, "--test", live[2]), f"{tiny.run} belongs"
+    )
+
+
 def test_people_get_the_verdict_with_its_reason(tiny, live):
     result = verify(tiny.run, live[:3], tiny.recordings("probe_absent")[0])
     assert result.code == 0

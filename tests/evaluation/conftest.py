@@ -13,6 +13,9 @@ from vivavoce.evaluation.summaries import (
     summarise_speaker,
     summarise_verdicts,
 )
+from vivavoce.models.joint import JointModel
+
+from ..synthetic import small_model
 
 # Mean liveness score of each kind, and its scatter; live recordings lie at +2.
 SPECIES = {
@@ -22,6 +25,17 @@ SPECIES = {
     "shifted": -0.3,
     "recorded_ultrasound": -0.2,
 }
+
+
+SHOWN = ("file", "truth", "verdict", "expected", "speaker_score", "liveness_score", "reason")
+MOVES, STILL = "The voice is the user's and the mouth moves with it.", "The echo does not move with the words."
+NO_TONE = "No probe tone was found between 17 and 22 kHz."
+DEMONSTRATIONS = [
+    ("quickstart/test/s21_live_03.wav", "target", "accept", "accept", 0.71, 2.4, MOVES),
+    ("quickstart/test/s21_replay_stand_03.wav", "replay_stand", "not_live", "not_live", 0.69, -4.1, STILL),
+    ("quickstart/test/s14_live_01.wav", "nontarget", "accept", "not_the_speaker", 0.41, 1.9, ""),
+    ("quickstart/test/s21_probe_absent_00.wav", "probe_absent", "abstain", "abstain", 0.7, None, NO_TONE),
+]
 
 
 def make_result(seed: int = 7, species: tuple[str, ...] = tuple(SPECIES), n_speakers: int = 20) -> EvaluationResult:
@@ -66,43 +80,7 @@ def make_result(seed: int = 7, species: tuple[str, ...] = tuple(SPECIES), n_spea
         liveness_pooled=pooled,
         conditions=summarise_conditions(liveness, kinds, who, posture, distance, threshold) if species else [],
         verdicts=summarise_verdicts(truths, verdicts),
-        demonstrations=[
-            Demonstration(
-                file="quickstart/test/s21_live_03.wav",
-                truth="target",
-                verdict="accept",
-                expected="accept",
-                speaker_score=0.71,
-                liveness_score=2.4,
-                reason="The voice is the user's and the mouth moves with it.",
-            ),
-            Demonstration(
-                file="quickstart/test/s21_replay_stand_03.wav",
-                truth="replay_stand",
-                verdict="not_live",
-                expected="not_live",
-                speaker_score=0.69,
-                liveness_score=-4.1,
-                reason="The echo does not move with the words.",
-            ),
-            Demonstration(
-                file="quickstart/test/s14_live_01.wav",
-                truth="nontarget",
-                verdict="accept",
-                expected="not_the_speaker",
-                speaker_score=0.41,
-                liveness_score=1.9,
-                reason="",
-            ),
-            Demonstration(
-                file="quickstart/test/s21_probe_absent_00.wav",
-                truth="probe_absent",
-                verdict="abstain",
-                expected="abstain",
-                speaker_score=0.7,
-                reason="No probe tone was found between 17 and 22 kHz.",
-            ),
-        ],
+        demonstrations=[Demonstration(**dict(zip(SHOWN, values, strict=True))) for values in DEMONSTRATIONS],
         config={
             "seed": 0,
             "model": {"name": "ecapa-lstm", "channels": 256, "embedding": 192},
@@ -164,3 +142,8 @@ def metrics() -> list[dict[str, object]]:
 @pytest.fixture(scope="session")
 def views() -> tuple[EchoView, EchoView]:
     return make_views()
+
+
+@pytest.fixture(scope="session")
+def model() -> JointModel:
+    return small_model()

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -25,11 +26,6 @@ BOTH = Calibration(speaker=SPEAKER, liveness=LIVENESS)
 @pytest.fixture(scope="module")
 def store() -> FeatureStore:
     return make_store(ROWS)
-
-
-@pytest.fixture(scope="module")
-def model():
-    return small_model()
 
 
 def evaluated(model, store, calibration=BOTH, rows=ROWS, trials=None, **more):
@@ -120,3 +116,21 @@ def test_one_speaker_alone_is_refused(model):
 def test_no_trials_are_refused(model, store):
     with pytest.raises(UserError, match="no trial"):
         evaluated(model, store, trials=[])
+
+
+def test_data_outside_the_training_range_are_counted_and_told(store):
+    ranged = small_model(echo_norm={"type": "minmax"})
+    inside = evaluated(ranged, store)
+    assert 0 <= inside.out_of_range["echo"] < 1e-3  # too few to be told of
+    assert inside.notes == []
+    louder = replace(store, echo=store.echo + np.float16(25))
+    for _ in range(2):  # counted anew each time
+        result = evaluated(ranged, louder)
+        assert 0.01 < result.out_of_range["echo"] < 1
+        assert result.summary()["out_of_range"] == result.out_of_range
+        assert [note for note in result.notes if "of the echo features lie outside the range" in note] == result.notes
+        assert len(result.notes) == 1
+
+
+def test_a_model_without_a_range_has_nothing_to_tell_of_it(model, store):
+    assert evaluated(model, store).out_of_range == {}

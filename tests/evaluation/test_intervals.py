@@ -33,6 +33,35 @@ def test_each_resample_equals_the_metric_on_copied_trials() -> None:
         assert rate == pytest.approx(eer(*copied).rate)
 
 
+def test_intervals_are_quantiles_of_trials_copied_as_often_as_both_people_are_drawn() -> None:
+    targets, nontargets, own, first, second = _trials(9, speakers=6, each=5)
+    draws = intervals._draws(np.random.default_rng(3), 40, 6).astype(int)
+    weights = draws[:, first] * draws[:, second]
+    drawn_eers = [
+        eer(np.repeat(targets, count[own]), np.repeat(nontargets, weight)).rate
+        for count, weight in zip(draws, weights, strict=True)
+        if weight.any()
+    ]
+    found = bootstrap_interval(targets, nontargets, own, first, second, resamples=40, seed=3)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn_eers, [0.025, 0.975])))
+    wrong = nontargets > 1
+    rates = (weights @ wrong / weights.sum(axis=1))[weights.any(axis=1)]
+    found = rate_interval(wrong, first, second, resamples=40, seed=3)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(rates, [0.025, 0.975])))
+    assert found != rate_interval(wrong, first, second, resamples=40, seed=4)
+    assert found != rate_interval(wrong, first, resamples=40, seed=3), "the other person counts"
+
+
+def test_few_errors_are_no_rule_of_three() -> None:
+    wrong = np.arange(60) == 0  # of one speaker, whom many resamples leave out
+    interval = rate_interval(wrong, np.arange(60) % 6)
+    assert interval is not None
+    assert interval.low == 0 < interval.high
+    assert interval.method == "bootstrap by speaker"
+
+
 def test_the_interval_holds_the_rate_and_is_seeded() -> None:
     targets, nontargets, own, first, second = _trials(2)
     interval = bootstrap_interval(targets, nontargets, own, first, second)

@@ -23,7 +23,10 @@ def test_eer_by_hand() -> None:
 def test_eer_lies_between_operating_points_where_classes_differ_in_size() -> None:
     # The points (p_miss, p_fa) for thresholds 1, 2, 3 are (0, 1/2), (1/3, 1/2), (1/3, 0): the last step crosses the
     # diagonal at 1/3.
-    assert eer([1.0, 3.0, 4.0], [0.0, 2.0]).rate == pytest.approx(1 / 3)
+    rate, threshold = eer([1.0, 3.0, 4.0], [0.0, 2.0])
+    assert rate == pytest.approx(1 / 3)
+    # The gaps on either side are 1/6 and 1/3, so it lies a third of the way between the scores' middles, 1.5 and 2.5.
+    assert threshold == pytest.approx(1.5 + 1 / 3)
 
 
 def test_eer_of_one_tied_score_is_a_coin() -> None:
@@ -124,7 +127,7 @@ def test_unusable_scores_are_a_clear_error(targets: list[float], nontargets: lis
         eer(targets, nontargets)
 
 
-@pytest.mark.parametrize("bad", [{"p_target": 0.0}, {"p_target": 1.0}, {"c_fa": -1.0}])
+@pytest.mark.parametrize("bad", [{"p_target": 0.0}, {"p_target": 1.0}, {"c_fa": -1.0}, {"c_miss": 0.0}])
 def test_impossible_costs_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must lie inside"):
         min_dcf([1.0], [0.0], **bad)

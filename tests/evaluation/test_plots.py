@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vivavoce.evaluation.figure import Picture
 from vivavoce.evaluation.plots import (
     EchoView,
-    Picture,
     det_picture,
     echo_pictures,
     histogram_picture,

@@ -23,11 +23,6 @@ def store() -> FeatureStore:
     return make_store(ROWS)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return small_model()
-
-
 def part(store: FeatureStore, items: list[int]) -> FeatureStore:
     """The same features, chosen recordings only, laid out anew."""
     spans = [slice(store.starts[i], store.starts[i] + store.frames[i]) for i in items]

@@ -156,16 +156,56 @@ def test_a_missing_or_binary_list_is_a_clear_error(tmp_path: Path) -> None:
         read_trials(tmp_path / "t.csv")
 
 
-@given(seed=st.integers(0, 30))
-def test_takes_of_one_utterance_are_never_enrolment_and_test_at_once(seed: int) -> None:
-    def take(speaker: str, utterance: int, number: int) -> Row:
-        row = _row(speaker, 10 * utterance + number)
-        meta = Metadata.model_validate({"source": f"{speaker}-{utterance}"})
-        return replace(row, meta=meta)
+def _take(speaker: str, utterance: int, number: int, session: str | None = None, text: str | None = None) -> Row:
+    row = _row(speaker, 10 * utterance + number)
+    meta = Metadata.model_validate({"source": f"{speaker}-{utterance}", "session": session})
+    return replace(row, meta=meta, text=text)
 
-    rows = [take(speaker, utterance, n) for speaker in "ab" for utterance in range(5) for n in range(2)]
+
+@given(seed=st.integers(0, 30), sessions=st.sampled_from([1, 2]))
+def test_takes_of_one_utterance_are_never_enrolment_and_test_at_once(seed: int, sessions: int) -> None:
+    rows = [
+        _take(speaker, utterance, number, f"day{number % sessions}")
+        for speaker in "ab"
+        for utterance in range(5)
+        for number in range(2)
+    ]
     said = {name: row.meta.model_extra["source"] for name, row in zip(references(rows), rows, strict=True)}
     trials = make_trials(rows, seed=seed)
     assert {trial.label for trial in trials} == {TARGET, "nontarget"}
     for trial in trials:
         assert said[trial.test] not in {said[name] for name in trial.enrol}
+
+
+@given(seed=st.integers(0, 30), takes=st.integers(2, 4), mixed=st.booleans())
+def test_an_enrolment_holds_different_utterances_where_there_are_enough(seed: int, takes: int, mixed: bool) -> None:
+    rows = [
+        _take(speaker, utterance, number, f"{speaker}{10 * utterance + number if mixed else utterance // 3}")
+        for speaker in "ab"
+        for utterance in range(6)
+        for number in range(takes)
+    ]
+    said = {name: row.meta.model_extra["source"] for name, row in zip(references(rows), rows, strict=True)}
+    for enrol in (2, 3):
+        assert all(len({said[name] for name in t.enrol}) == enrol for t in make_trials(rows, enrol, seed))
+    few = make_trials(rows, 4, seed)
+    assert {len({said[name] for name in t.enrol}) for t in few} <= ({4} if mixed else {2, 3}), "then takes serve too"
+
+
+@given(seed=st.integers(0, 30))
+def test_an_enrolment_holds_different_texts_where_there_are_enough(seed: int) -> None:
+    rows = [
+        _take(speaker, 10 * day + number, 0, f"day{day}", f"text {number % 3}")
+        for speaker in "ab"
+        for day in range(2)
+        for number in range(9)
+    ]
+    texts = {name: row.text for name, row in zip(references(rows), rows, strict=True)}
+    assert all(len({texts[name] for name in t.enrol}) == 3 for t in make_trials(rows, 3, seed))
+    assert all(len(set(t.enrol)) == 4 for t in make_trials(rows, 4, seed))
+
+
+def test_one_session_gives_the_list_it_always_gave() -> None:
+    rows = [_take("ab"[n % 2], n // 4, n, "day0", "the same words") for n in range(16)]
+    enrolled = {tuple(Path(name).stem for name in t.enrol) for t in make_trials(rows, 3, seed=5)}
+    assert enrolled == {("a_live_0", "a_live_28", "a_live_30"), ("b_live_15", "b_live_17", "b_live_29")}

@@ -37,6 +37,35 @@ def test_a_larger_share_of_the_margin_never_lowers_the_loss(share):
     assert loss(embeddings, labels, share) <= loss(embeddings, labels, 1.0) + 1e-6
 
 
+@given(share=st.floats(0, 1))
+def test_a_share_of_a_margin_is_a_smaller_margin(share):
+    torch.manual_seed(2)
+    whole, part = (AamSoftmaxConfig(margin=margin).build(8, 4) for margin in (0.4, 0.4 * share))
+    part.load_state_dict(whole.state_dict())
+    embeddings, labels = torch.randn(6, 8), torch.arange(6) % 4
+    torch.testing.assert_close(whole(embeddings, labels, share), part(embeddings, labels))
+
+
+def test_a_wider_angle_to_the_own_prototype_never_costs_less():
+    loss = AamSoftmaxConfig(margin=0.5).build(3, 2)
+    with torch.no_grad():
+        loss.prototypes.copy_(torch.eye(3)[[0, 2]])  # embeddings turn in the plane of the first two axes
+    angles = torch.linspace(0, math.pi, 200)
+    embeddings = torch.stack([angles.cos(), angles.sin(), torch.zeros(200)], dim=1)
+    costs = torch.stack([loss(embedding[None], torch.tensor([0])) for embedding in embeddings])
+    assert (costs.diff() >= -1e-4).all()
+    assert costs[-1] > 29
+
+
+def test_angles_are_computed_in_float32():
+    torch.manual_seed(3)
+    loss = AamSoftmaxConfig().build(8, 4)
+    coarse, labels = torch.randn(6, 8).bfloat16(), torch.arange(6) % 4
+    value = loss(coarse, labels)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value, loss(coarse.float(), labels))
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_gradients_stay_finite_where_the_angle_is_nought_or_pi(sign):
     loss = AamSoftmaxConfig().build(4, 3)
@@ -82,6 +111,14 @@ def test_smoothing_makes_a_finite_logit_the_best():
     sure = correlation_loss(torch.tensor([30.0, -30.0]), labels, label_smoothing=0.05)
     modest = correlation_loss(torch.tensor([3.0, -3.0]), labels, label_smoothing=0.05)
     assert modest < sure
+
+
+@given(smoothing=st.floats(0.01, 0.4), live=st.sampled_from([0.0, 1.0]))
+def test_the_best_logit_is_that_of_the_smoothed_label(smoothing, live):
+    best = math.log((1 - smoothing) / smoothing) * (1 if live else -1)
+    logit = torch.tensor([best], requires_grad=True)
+    correlation_loss(logit, torch.tensor([live]), smoothing).backward()
+    assert logit.grad.item() == pytest.approx(0.0, abs=1e-6)
 
 
 def test_groups_of_a_class_count_alike_however_large_they_are():

@@ -26,6 +26,37 @@ def test_streams_that_belong_together_cost_little_and_strangers_what_guessing_co
     assert stranger > math.log(3 * LIVE)
 
 
+@pytest.mark.parametrize("lengths", [[30, 29, 20, 9, 0], [30, 30, 30, 30, 30], [10, 0, 0, 0, 10]])
+def test_the_loss_is_that_of_its_definition(lengths):
+    loss = SyncLoss(WINDOW)
+    voice, echo = streams()[0], streams(9)[1]
+    spans = [(item, slice(end - WINDOW, end)) for item, n in enumerate(lengths) for end in range(WINDOW, n + 1, WINDOW)]
+    of_voice, of_echo = (
+        [stream[item, :, span].flatten() / stream[item, :, span].norm() for item, span in spans]
+        for stream in (voice, echo)
+    )
+    cosines = torch.tensor([[10 * float(v @ e) for e in of_echo] for v in of_voice])  # the scale it starts from
+    rows = -cosines.log_softmax(dim=1).diagonal().mean()  # a voice window among all echo windows
+    columns = -cosines.log_softmax(dim=0).diagonal().mean()  # an echo window among all voice windows
+    assert abs(rows - columns) > 1e-4
+    torch.testing.assert_close(loss(voice, echo, torch.tensor(lengths)), (rows + columns) / 2)
+
+
+def test_the_scale_is_learnt_up_to_its_bound():
+    loss = SyncLoss(WINDOW)
+    voice, echo = streams()
+    loss(voice, echo, LENGTHS).backward()
+    assert loss.log_scale in set(loss.parameters())
+    assert loss.log_scale.grad < 0, "streams that belong together ask for a larger scale"
+    voice, echo = streams()[0], streams(9)[1]
+    values = []
+    for scale in (90.0, 100.0, 1000.0):
+        with torch.no_grad():
+            loss.log_scale.fill_(math.log(scale))
+        values.append(loss(voice, echo, LENGTHS).item())
+    assert values[0] < values[1] == pytest.approx(values[2])
+
+
 @pytest.mark.parametrize("shift", [1, 2, 5])
 def test_a_shift_in_time_costs(shift):
     loss = SyncLoss(WINDOW)

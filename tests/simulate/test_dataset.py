@@ -81,6 +81,18 @@ def test_a_speaker_keeps_the_phone_and_a_session_its_nonce(whole: Path) -> None:
         assert all(row.meta.probe_hz == probes[row.meta.session] for row in own)
 
 
+def test_columns_of_the_source_are_kept_unless_they_describe_its_file(corpus: Corpus, whole: Path, tmp_path: Path):
+    columns = {"emotion": "calm", "age": "31", "sr": "16000", "seconds": "1.0", "Sample Rate": 16000, "file": "a.wav"}
+    told = [replace(row, meta=Metadata.model_validate(columns)) for row in corpus.rows[:2]]
+    simulate_dataset(told, tmp_path, config(kinds={"live": 1}), corpus.phones, workers=1)
+    for row in read_rows(tmp_path / "manifest.jsonl.gz"):
+        extra: Any = row.meta.model_extra
+        assert extra.keys() == {"emotion", "age", "source", "simulated"}
+        assert (extra["emotion"], extra["age"]) == ("calm", "31")
+        same = whole / row.path.relative_to(tmp_path)
+        assert row.path.read_bytes() == same.read_bytes(), "columns change no sample"
+
+
 def test_workers_and_order_change_nothing(corpus: Corpus, whole: Path, tmp_path: Path) -> None:
     simulate_dataset(corpus.rows, tmp_path / "two", config(), corpus.phones, workers=2)
     assert contents(tmp_path / "two") == contents(whole)

@@ -1,6 +1,8 @@
 """The names and types of our metadata; in a Lhotse manifest they live in ``supervision.custom``."""
 
+import re
 from enum import StrEnum
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +33,21 @@ class Kind(StrEnum):
         return self not in (Kind.PROBE_ABSENT, Kind.PROBE_JAMMED)
 
 
+# Columns, as corpora name them, that describe a sound file rather than who says what in it; letters and digits only.
+FILE_PROPERTY = re.compile(
+    r"""
+    sr | fs | (sample|sampling|frame|bit)rate(hz|khz)?
+    | (seconds|secs|duration|dur|length|start|end|offset|onset)(s|sec|ms)?
+    | (n|num)?(samples|frames|channels|bits|bytes) | bitdepth | bitspersample
+    | (file|audio|wav|flac)(name|path|size|format|length|duration|id)? | path | url
+    | encoding | codec | format | subtype | container | extension
+    | md5(sum)? | sha1 | sha256 | hash | checksum
+    | (snr|peak|rms|lufs|loudness)(db|dbfs)?
+    """,
+    re.VERBOSE,
+)
+
+
 class Metadata(BaseModel):
     """Our metadata of one recording; any further column of a table is kept as an extra."""
 
@@ -46,3 +63,9 @@ class Metadata(BaseModel):
     probe_hz: tuple[float, ...] | None = Field(
         default=None, description="tones in Hz; empty: known to play none; None: unknown, detect them"
     )
+
+    def of_what_is_said(self) -> dict[str, Any]:
+        """Give the values that stay true of another recording made from this one: all but the file's properties."""
+        extras = self.model_extra or {}
+        of_file = {name for name in extras if FILE_PROPERTY.fullmatch(re.sub(r"[\W_]", "", name.lower()))}
+        return self.model_dump(exclude=of_file)

@@ -5,6 +5,7 @@ trial, the trial counts as often as the product of their draws (the vertex boots
 "Non-parametric standard errors and tests for network statistics", Connections 22(2), 1999).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -78,13 +79,10 @@ def bootstrap_interval(
     level_ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))
     first, second = codes[: own.size][order], codes[own.size :][order]
 
-    rng = np.random.default_rng(seed)
-    block = max(1, BLOCK_ELEMENTS // scores.size)
-    rates = [
-        _weighted_eers(_draws(rng, min(block, resamples - done), names.size), first, second, is_target, level_ends)
-        for done in range(0, resamples, block)
-    ]
-    return _interval(np.concatenate(rates), min(n_target, n_nontarget))
+    def rates_of(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _weighted_eers(draws, first, second, is_target, level_ends)
+
+    return _interval(_resampled(rates_of, names.size, scores.size, resamples, seed), min(n_target, n_nontarget))
 
 
 def rate_interval(
@@ -118,14 +116,27 @@ def rate_interval(
     trials = np.bincount(pair_of).astype(float)
     wrongs = np.bincount(pair_of, weights=wrong)
     first, second = pairs // names.size, pairs % names.size
-    rng = np.random.default_rng(seed)
-    block = max(1, BLOCK_ELEMENTS // pairs.size)
-    rates = []
-    for done in range(0, resamples, block):
-        weights = _weights(_draws(rng, min(block, resamples - done), names.size), first, second)
+
+    def rates_of(draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        weights = _weights(draws, first, second)
         with np.errstate(invalid="ignore"):
-            rates.append((weights @ wrongs) / (weights @ trials))
-    return _interval(np.concatenate(rates), wrong.size)
+            return (weights @ wrongs) / (weights @ trials)
+
+    return _interval(_resampled(rates_of, names.size, pairs.size, resamples, seed), wrong.size)
+
+
+def _resampled(
+    rates_of: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    speakers: int,
+    columns: int,
+    resamples: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Give the rate of each resample, ``(resamples,)``, in blocks that bound the memory for their ``columns``."""
+    rng = np.random.default_rng(seed)
+    block = max(1, BLOCK_ELEMENTS // columns)
+    counts = [min(block, resamples - done) for done in range(0, resamples, block)]
+    return np.concatenate([rates_of(_draws(rng, count, speakers)) for count in counts])
 
 
 def _interval(rates: NDArray[np.float64], trials: int) -> Interval | None:

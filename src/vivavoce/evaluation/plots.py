@@ -1,71 +1,42 @@
-"""Figures of the report as inline SVG that takes its text colour and font from the page."""
+"""The pictures of the report: score histograms, error trade-offs, training curves, echoes."""
 
-import io
-import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from vivavoce.evaluation.figure import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    STYLE,
+    VERMILION,
+    WIDTH_IN,
+    Picture,
+    inline_svg,
+)
 from vivavoce.evaluation.metrics import det_curve, eer
 from vivavoce.evaluation.results import TRUTHS, percent
 
 Floats = NDArray[np.float64]
 
-# Okabe & Ito, "Color universal design", 2008: told apart under all common kinds of colour blindness.
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
 ATTACK_COLOURS = (VERMILION, GREEN, ORANGE, PURPLE, SKY)
 LINE_STYLES = ("-", "--", "-.", ":")
-# Stands for the page's text colour while matplotlib draws; no palette colour may equal it.
-_INK = "#010203"
-# 5 inches are 360 points: on a phone one point is then about one CSS pixel, so text stays legible.
-_WIDTH_IN = 5.0
 _RATE_TICKS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4)
 _DET_LIMITS = (0.0007, 0.6)
 _DET_POINTS = 400  # a curve of more points is not drawn finer, only larger
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "vivavoce",
-    "text.parse_math": False,
-    "font.size": 12,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "legend.frameon": False,
-    "legend.fontsize": 11,
-    "lines.linewidth": 1.8,
-    "grid.color": _INK,
-    "grid.alpha": 0.12,
-}
-
-
 # Lips reach 54 Hz at most on a 20 kHz tone, 19 Hz in 99 of 100 moments (DESIGN §5).
 SHOWN_DOPPLER_HZ = 60.0
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One figure: an SVG element, its title, and a sentence that says how to read it."""
-
-    name: str
-    title: str
-    caption: str
-    svg: str
 
 
 @dataclass(frozen=True)
@@ -105,9 +76,9 @@ def histogram_picture(
     )
     margin = 0.03 * (high - low) or 0.5
     edges = np.linspace(low - margin, high + margin, 49)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(
-            figsize=(_WIDTH_IN, 0.8 + (3.3 if len(others) == 1 else 1.05 * len(others))), layout="constrained"
+            figsize=(WIDTH_IN, 0.8 + (3.3 if len(others) == 1 else 1.05 * len(others))), layout="constrained"
         )
         axes = figure.subplots(len(others), 1, sharex=True, squeeze=False)[:, 0]
         for number, (axis, (label, scores)) in enumerate(zip(axes, others.items(), strict=True)):
@@ -121,13 +92,13 @@ def histogram_picture(
                 axis.stairs(share, edges, color=hue, linestyle=style, label=text, linewidth=1.4)
             if threshold is not None:
                 axis.axvline(
-                    threshold, color=_INK, linewidth=1.2, linestyle=":", label="threshold" if number == 0 else None
+                    threshold, color=INK, linewidth=1.2, linestyle=":", label="threshold" if number == 0 else None
                 )
             axis.set(yticks=[], ylim=(0, None))
             axis.spines["left"].set_visible(False)
             _legend_above(axis, 3 if number == 0 else 2)
         axes[-1].set_xlabel("score (higher: accepted)")
-        svg = _svg(figure, name)
+        svg = inline_svg(figure, name)
     return Picture(
         name, title, "Share of recordings at each score; right of the dotted threshold they are accepted.", svg
     )
@@ -141,11 +112,11 @@ def det_picture(name: str, title: str, curves: Mapping[str, tuple[Floats, Floats
         title: of the picture.
         curves: label to (genuine scores ``(n,)``, other scores ``(m,)``); at least one.
     """
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, 4.3 + 0.24 * len(curves)), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, 4.3 + 0.24 * len(curves)), layout="constrained")
         axis = figure.subplots()
         low, high = norm.ppf(_DET_LIMITS)
-        axis.plot([low, high], [low, high], color=_INK, alpha=0.25, linewidth=0.8)
+        axis.plot([low, high], [low, high], color=INK, alpha=0.25, linewidth=0.8)
         for number, (label, (genuine, others)) in enumerate(curves.items()):
             colour = (BLUE, *ATTACK_COLOURS)[number % (1 + len(ATTACK_COLOURS))]
             p_miss, p_fa, _ = det_curve(genuine, others)
@@ -164,7 +135,7 @@ def det_picture(name: str, title: str, curves: Mapping[str, tuple[Floats, Floats
             side.set_minor_locator(NullLocator())
         axis.grid(True)
         figure.legend(loc="outside upper left", ncols=1)
-        svg = _svg(figure, name)
+        svg = inline_svg(figure, name)
     caption = "Each curve trades false accepts for false rejects; lower left is better. Dots mark equal error rates."
     return Picture(name, title, caption, svg)
 
@@ -194,8 +165,8 @@ def training_pictures(metrics: Sequence[Mapping[str, object]]) -> list[Picture]:
 
 
 def _draw_epochs(lines: Sequence[Mapping[str, object]], keys: Sequence[str], name: str) -> str:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, 0.9 + 1.35 * max(len(keys), 2)), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, 0.9 + 1.35 * max(len(keys), 2)), layout="constrained")
         axes = figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0]
         handles: dict[str, Artist] = {}
         for axis, key in zip(axes, keys, strict=True):
@@ -217,7 +188,7 @@ def _draw_epochs(lines: Sequence[Mapping[str, object]], keys: Sequence[str], nam
         figure.align_ylabels()
         axes[-1].set_xlabel("epoch")
         axes[-1].xaxis.get_major_locator().set_params(integer=True)
-        return _svg(figure, name)
+        return inline_svg(figure, name)
 
 
 def echo_pictures(live: EchoView, replayed: EchoView) -> tuple[Picture, Picture]:
@@ -239,8 +210,8 @@ def echo_pictures(live: EchoView, replayed: EchoView) -> tuple[Picture, Picture]
 
 
 def _draw_echo(view: EchoView, name: str, doppler: tuple[float, float], voice: tuple[float, float]) -> str:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, 4.4), layout="constrained")
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH_IN, 4.4), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.7])
         if view.voice_hz is None:
             top.plot(view.voice_times_s, view.voice_db, color=BLUE, linewidth=1.2)
@@ -253,7 +224,7 @@ def _draw_echo(view: EchoView, name: str, doppler: tuple[float, float], voice: t
         bar = figure.colorbar(image, ax=[top, bottom], shrink=0.62, anchor=(0, 0), pad=0.02, aspect=26)
         bar.set_label("echo, dB")
         bar.outline.set_linewidth(0.4)  # pyright: ignore[reportCallIssue]
-        return _svg(figure, name)
+        return inline_svg(figure, name)
 
 
 def _image(axis: Axes, times: Floats, freqs: Floats, level: Floats, limits: tuple[float, float]):
@@ -290,27 +261,3 @@ def species_labels(kinds: Sequence[str]) -> dict[str, str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """Render to an ``<svg>`` element that scales with the page and shares no id with its neighbours."""
-    buffer = io.StringIO()
-    with warnings.catch_warnings():
-        # The browser draws the letters; matplotlib only estimates the width of those its own font lacks.
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")
-        FigureCanvasSVG(figure).print_svg(
-            buffer, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(
-        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1), count=1
-    )
-    used = set(re.findall(r'(?:url\(|href=")#([^")]+)', text))
-    text = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", text)
-    text = re.sub(r"url\(#", f"url(#{name}-", text)
-    text = re.sub(r'xlink:href="#', f'xlink:href="#{name}-', text)
-    # The page gives the font; a style sheet inside an inline SVG would reach the whole page.
-    text = re.sub(r"font-family: [^;\"]*;? ?", "", re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL))
-    return text.replace(_INK, "currentColor").replace('style="fill: #ffffff"', 'style="fill: none"').strip()

@@ -9,9 +9,9 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vivavoce.corpus.metadata import Kind
+from vivavoce.evaluation.figure import Picture
 from vivavoce.evaluation.plots import (
     EchoView,
-    Picture,
     det_picture,
     echo_pictures,
     histogram_picture,

@@ -97,8 +97,9 @@ def make_trials(
 
     Every speaker with enough live recordings is enrolled once, with ``enrol`` of them. Where a speaker has two or more
     sessions, these come from one session and the target tests from the others, since a voice of the same day is easier;
-    only where no session holds ``enrol`` recordings are sessions mixed. Tests never are enrolment recordings of anyone,
-    nor other takes of the utterances their own speaker was enrolled with.
+    only where no session holds ``enrol`` recordings are sessions mixed. Of several sessions, an enrolment takes
+    different texts, or at least different utterances, where there are enough. Tests never are enrolment recordings of
+    anyone, nor other takes of the utterances their own speaker was enrolled with.
 
     - ``target``: the speaker's other live recordings.
     - ``nontarget``: live recordings of other speakers, at most ``max_nontarget_per_target`` a target trial, spread
@@ -156,13 +157,30 @@ def _choose_enrolment(
     for index in live:
         sessions.setdefault(rows[index].meta.session, []).append(index)
     large = sorted((name for name, members in sessions.items() if len(members) >= enrol), key=str)
-    if len(sessions) > 1 and large:
-        session = large[int(rng.integers(len(large)))]
-        own = rng.choice(sessions[session], enrol, replace=False).tolist()
-        return sorted(own), [index for index in live if index not in sessions[session]]
-    own = rng.choice(live, enrol, replace=False).tolist()
+    candidates, tests = live, live
+    if len(sessions) > 1:
+        if large:
+            candidates = sessions[large[int(rng.integers(len(large)))]]
+            tests = [index for index in live if index not in candidates]
+        candidates = _different(rows, candidates, enrol, rng)
+    own = rng.choice(candidates, enrol, replace=False).tolist()
     said = {_utterance(rows[index]) for index in own}
-    return sorted(own), [index for index in live if _utterance(rows[index]) not in said]
+    return sorted(own), [index for index in tests if _utterance(rows[index]) not in said]
+
+
+def _different(rows: "Sequence[Row]", indices: list[int], count: int, rng: np.random.Generator) -> list[int]:
+    """Draw one recording of each text, else one take of each utterance, where ``count`` of them are left."""
+    for what in (_text, _utterance):
+        takes: dict[object, list[int]] = {}
+        for index in indices:
+            takes.setdefault(what(rows[index]), []).append(index)
+        if count <= len(takes) < len(indices):
+            return [members[int(rng.integers(len(members)))] for members in takes.values()]
+    return indices
+
+
+def _text(row: "Row") -> object:
+    return row.text or _utterance(row)
 
 
 def _utterance(row: "Row") -> object:

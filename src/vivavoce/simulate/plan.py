@@ -175,7 +175,7 @@ def _other_utterance(rows: Sequence[Row], row: Row, rng: np.random.Generator, co
 def _manifest_row(row: Row, job: Job, extra: dict[str, Any]) -> Row:
     session = job.session
     samples = round(row.duration_s * RATE_HZ)
-    meta = row.meta.model_dump() | {
+    meta = row.meta.of_what_is_said() | {
         "session": session.name,
         "kind": job.kind,
         "device": session.device.name,
