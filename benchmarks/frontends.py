@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vivavoce.files import write_json
-from vivavoce.signal.bands import VoiceBand
+from vivavoce.signal.bands import Resample
 from vivavoce.signal.echo import EchoConfig
 from vivavoce.signal.probe import draw_probe
 from vivavoce.signal.voice import FbankConfig, MfccConfig
@@ -116,7 +116,7 @@ def plain_demodulation(waves: np.ndarray, tones: np.ndarray) -> np.ndarray:
 def speed() -> list[dict]:
     waves, tones = recordings()
     batch, lengths = torch.tensor(waves), torch.full((BATCH,), waves.shape[1])
-    band, fbank, mfcc = VoiceBand(RATE), FbankConfig().build().eval(), MfccConfig().build().eval()
+    band, fbank, mfcc = Resample(RATE, 16_000), FbankConfig().build().eval(), MfccConfig().build().eval()
     echo = EchoConfig().build(RATE)
     voice16k, lengths16k = band(batch, lengths)
     numpy16k = voice16k.numpy()

@@ -1,4 +1,6 @@
+import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from vivavoce import Verifier
 from vivavoce.audio import read_audio, write_wav
 from vivavoce.errors import UserError
 from vivavoce.evaluation.verdict import Answer, Verdict
+from vivavoce.signal.normalize import MinMaxNormConfig
 
 from .tiny import Tiny
 
@@ -163,3 +166,21 @@ def test_too_short_recordings_are_refused(verifier, enrolled, live, tmp_path, se
         (enrolled.verify if role == "test" else lambda path: verifier.enrol([path]))(tmp_path / "short.wav")
     if role == "enrolment":  # long enough to be judged
         assert isinstance(enrolled.verify(tmp_path / "short.wav"), Verdict)
+
+
+def test_a_recording_outside_the_training_range_says_so(enrolled, live):
+    run = enrolled.run
+    ranged = MinMaxNormConfig().build(run.front_end.echo_channels)
+    ranged.low.fill_(-1e4)
+    ranged.high.fill_(1e4)
+    ours = copy.deepcopy(run.model)
+    ours.echo_stats = ranged.eval()
+    verifier = Verifier(replace(run, model=ours))
+    verifier.enrolment = enrolled.enrolment
+    assert verifier.verify(live[3]).notes == []
+    ranged.high.fill_(-30)
+    (note,) = verifier.verify(live[3]).notes
+    assert "of the echo features lie outside the range" in note
+    ranged.high.fill_(1e4)
+    assert verifier.verify(live[3]).notes == []
+    assert enrolled.verify(live[3]).notes == []

@@ -12,6 +12,7 @@ from vivavoce.audio import check_speech, read_audio
 from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.ranges import range_notes
 from vivavoce.evaluation.verdict import Evidence, Verdict, decide
 from vivavoce.experiment import build_model
 from vivavoce.features.front_end import FrontEnd, Wave, batch_features, prepare_wave
@@ -109,12 +110,14 @@ class Verifier:
         if self.enrolment is None:
             raise UserError("Nobody is enrolled yet; call enrol([...]) first and verify with what it returns.")
         ((voice, echo),) = batch_features(self.run.front_end, [wave])
+        self.run.model.reset_out_of_range()
         speaker = float(self._embed(voice) @ self.enrolment)
         liveness = float("nan")
         if wave.quality.usable:
             with torch.inference_mode():
                 liveness = float(self.run.model.liveness(voice[None], echo[None]).utterance[0])
-        return decide(Evidence(speaker, liveness, wave.quality), self.run.calibration)
+        verdict = decide(Evidence(speaker, liveness, wave.quality), self.run.calibration)
+        return verdict.model_copy(update={"notes": range_notes(self.run.model.out_of_range)})
 
     def _embed(self, voice: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():

@@ -4,7 +4,9 @@ import soxr
 import torch
 from pydantic import ValidationError
 
-from vivavoce.features.front_end import FrontEnd, FrontEndConfig, Wave, batch_features, prepare_wave
+from vivavoce.errors import UserError
+from vivavoce.features.front_end import FrontEnd, FrontEndConfig, Wave, _passes, batch_features, prepare_wave
+from vivavoce.signal.deltas import with_deltas
 from vivavoce.signal.probe import draw_probe
 
 PROBE = draw_probe(np.random.default_rng(3))
@@ -38,7 +40,7 @@ def test_both_bands_share_one_grid(front_end, rate, seconds):
     ((voice, echo),) = batch_features(front_end, [prepare_wave(wave, rate, None)])
     assert len(voice) == len(echo)
     assert abs(len(voice) - 100 * seconds) <= 1
-    assert voice.shape[1] == front_end.mels
+    assert voice.shape[1] == front_end.voice_channels
     assert echo.shape[1] == front_end.echo_channels
     assert torch.isfinite(voice).all()
     assert torch.isfinite(echo).all()
@@ -117,6 +119,22 @@ def test_the_order_of_a_batch_does_not_matter(front_end):
         torch.testing.assert_close(echo, other_echo, atol=1e-4, rtol=1e-4)
 
 
+def test_a_large_batch_goes_in_several_passes_and_each_item_is_as_alone(front_end):
+    lengths_s = (2.5, 0.7, 3.1, 1.9, 2.2, 9.0, 0.3, 1.2)
+    waves = [prepare_wave(phone(48_000, s, seed), 48_000, PROBE.tones_hz) for seed, s in enumerate(lengths_s)]
+    passes = list(_passes(waves, np.ones(len(waves)), 400_000))
+    assert sorted(index for _, _, members in passes for index in members) == list(range(len(waves)))
+    assert len(passes) > 2
+    for rate, speed, members in passes:
+        assert (rate, speed) == (48_000, 1.0)
+        longest = max(len(waves[index].samples) for index in members)
+        assert len(members) == 1 or longest * len(members) <= 400_000
+    for wave, (voice, echo) in zip(waves, batch_features(front_end, waves), strict=True):
+        ((own_voice, own_echo),) = batch_features(front_end, [wave])
+        torch.testing.assert_close(voice, own_voice, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(echo, own_echo, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     "voice",
     [{"frame_shift_ms": 20.0}, {"sample_rate": 8000}, {"snip_edges": True}, {"use_log_fbank": False}],
@@ -125,3 +143,164 @@ def test_the_order_of_a_batch_does_not_matter(front_end):
 def test_a_voice_grid_that_the_echo_cannot_follow_is_refused(voice):
     with pytest.raises(ValidationError, match=next(iter(voice))):
         FrontEndConfig.model_validate({"voice": voice})
+
+
+def test_a_config_from_before_there_was_a_choice_is_log_mel():
+    config = FrontEndConfig.model_validate({"voice": {"num_mel_bins": 40}})
+    assert config.voice.type == "fbank"
+    assert config.build().voice_channels == 40
+    assert FrontEndConfig.model_validate(config.model_dump(mode="json")) == config
+    with pytest.raises(ValidationError, match="'fbank', 'mfcc'"):
+        FrontEndConfig.model_validate({"voice": {"type": "plp"}})
+
+
+@pytest.mark.parametrize("deltas", [0, 1, 2])
+def test_mfcc_and_deltas_are_the_voice_where_asked_for(front_end, deltas):
+    own = FrontEndConfig.model_validate({"voice": {"type": "mfcc", "num_ceps": 20}, "deltas": deltas}).build().eval()
+    wave = prepare_wave(phone(48_000), 48_000, PROBE.tones_hz)
+    ((voice, echo),) = batch_features(own, [wave])
+    assert voice.shape[1] == own.voice_channels == 20 * (1 + deltas)
+    lengths = torch.tensor([len(voice)])
+    torch.testing.assert_close(voice, with_deltas(voice[None, :, :20], lengths, deltas)[0])
+    assert torch.equal(echo, batch_features(front_end, [wave])[0][1])
+
+
+def test_only_plain_log_mels_can_be_warped():
+    assert FrontEndConfig().warpable
+    assert not FrontEndConfig.model_validate({"deltas": 1}).warpable
+    assert not FrontEndConfig.model_validate({"voice": {"type": "mfcc"}}).warpable
+
+
+# Speeds up both bands of a recording: the test builds what a faster mouth would have given, and compares.
+
+C = 343.0  # m/s
+
+
+def mouth(path_m: np.ndarray, rate: int) -> np.ndarray:
+    """The probe's direct path and one echo over ``path_m`` (from speaker to microphone), 20 dB down."""
+    time_s = np.arange(len(path_m)) / rate
+    wave = PROBE.waveform(rate, len(path_m)).astype(np.float64)
+    for hz, phase in zip(PROBE.tones_hz, PROBE.phases, strict=True):
+        wave += 0.1 * PROBE.amplitude * np.cos(2 * np.pi * hz * (time_s - path_m / C) + phase)
+    return (wave + np.random.default_rng(0).normal(0, 1e-5, len(wave))).astype(np.float32)
+
+
+def sped(front_end: FrontEnd, wave: np.ndarray, rate: int, speed: float) -> tuple[torch.Tensor, torch.Tensor]:
+    told = torch.tensor([PROBE.tones_hz], dtype=torch.float64)
+    lengths = torch.tensor([len(wave)])
+    with torch.no_grad():
+        voice, echo, frames = front_end(torch.from_numpy(wave)[None], lengths, rate, told, speed)
+    assert voice.shape[1] == echo.shape[1] == int(frames[0])
+    return voice[0], echo[0]
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100])
+@pytest.mark.parametrize("speed", [0.5, 0.9, 1.0, 1.1, 1.5, 2.0])
+def test_a_click_and_an_echos_jump_fall_into_one_frame_at_any_speed(front_end, rate, speed):
+    instant_s, samples = 0.6, round(1.2 * rate)
+    at = round(instant_s * rate)
+    wave = mouth(np.where(np.arange(samples) < at, 0.2, 0.2 + 0.004), rate)
+    wave += np.where(np.arange(samples) == at, 0.5, 0).astype(np.float32)
+    voice, echo = sped(front_end, wave, rate, speed)
+    assert abs(len(voice) - 120 / speed) <= 1
+    gradient = front_end.echoes[str(rate)].groups["gradient"]
+    centres_s = 0.005 + 0.010 * np.arange(len(voice))
+    heard, moved = voice[:, 20:].exp().sum(dim=1).numpy(), (10 ** (echo[:, gradient.start] / 10) - 1e-6).numpy()
+    for energy in (heard.astype(float), moved.astype(float)):
+        energy[:3] = energy[-3:] = 0  # the probe begins and ends with the recording, which is a click as well
+        assert abs(np.sum(centres_s * energy**2) / np.sum(energy**2) - instant_s / speed) < 0.005
+
+
+@pytest.mark.parametrize("speed", [0.9, 1.1, 1.5])
+@pytest.mark.parametrize("velocity", [-0.3, 0.3])
+def test_doppler_grows_with_the_speed(speed, velocity):
+    rate = 48_000
+    # A gain that all tones share cannot be told from the mean of a steady echo: leave it in.
+    front_end = FrontEndConfig.model_validate({"echo": {"shared_gain": False, "floor_dbc": -70}}).build().eval()
+    _, echo = sped(front_end, mouth(0.8 - velocity * np.arange(2 * rate) / rate, rate), rate, speed)
+    level_frequency_flux = front_end.echoes[str(rate)].groups["velocity"]
+    middle = echo[len(echo) // 2, level_frequency_flux].numpy()
+    np.testing.assert_allclose(middle[2:4] * 150, speed * velocity / C * np.mean(PROBE.tones_hz), atol=1.5)
+    np.testing.assert_allclose(middle[:2], -20, atol=1.0)
+
+
+@pytest.mark.parametrize("static", ["mean", "highpass"])
+@pytest.mark.parametrize("speed", [0.8, 1.1, 1.5])
+def test_sped_up_echo_is_that_of_a_mouth_that_moves_faster(speed, static):
+    rate, seconds = 48_000, 3.0
+    echo = {"static": static, "copies_hz": [5.0], "spectrum_gradient": True}
+    front_end = FrontEndConfig.model_validate({"echo": echo}).build().eval()
+
+    def motion(time_s):
+        return 0.3 + 0.004 * np.sin(2 * np.pi * 2.5 * time_s) + 0.002 * np.sin(2 * np.pi * 6 * time_s)
+
+    slow = mouth(motion(np.arange(round(seconds * rate)) / rate), rate)
+    fast = mouth(motion(speed * np.arange(round(seconds / speed * rate)) / rate), rate)
+    (_, made), (_, real) = sped(front_end, slow, rate, speed), sped(front_end, fast, rate, 1.0)
+    size = min(len(made), len(real))
+    made, real = made[20 : size - 20].numpy(), real[20 : size - 20].numpy()
+    for name, group in front_end.echoes[str(rate)].groups.items():
+        ours, theirs = made[:, group], real[:, group]
+        assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.99, name
+    doppler = front_end.echoes[str(rate)].groups["doppler_170ms"]
+    strong = real[:, doppler] > -45
+    np.testing.assert_allclose(made[:, doppler][strong], real[:, doppler][strong], atol=1.0)
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100, 16_000])
+def test_a_sped_up_voice_is_the_same_voice_at_another_rate(front_end, rate):
+    wave = speech(rate)
+    fast, _ = sped(front_end, wave, rate, 1.1)
+    real = speech(rate, 1.3)
+    ((reference, _),) = batch_features(
+        front_end, [prepare_wave(soxr.resample(real, round(1.1 * rate), rate).astype(np.float32), rate, ())]
+    )
+    size = min(len(fast), len(reference)) - 3  # both filters ring where the recording ends
+    loud = reference[:size, 5:60] > reference[:size, 5:60].mean()
+    assert (fast[:size, 5:60] - reference[:size, 5:60])[loud].abs().max() < 0.05
+
+
+@pytest.mark.parametrize("speed", [0.4, 2.1, 1.00001])
+def test_an_impossible_speed_is_refused(front_end, speed):
+    with pytest.raises(UserError, match=r"cannot be sped up .* in steps of 0\.01"):
+        sped(front_end, phone(48_000, 0.5), 48_000, speed)
+
+
+class Louder:
+    """An augmentation: the seed says the speed and the level."""
+
+    def speeds(self, seeds: np.ndarray) -> np.ndarray:
+        return np.array([0.9, 1.0, 1.1])[seeds % 3]
+
+    def voice(self, wave16k: torch.Tensor, lengths: torch.Tensor, seeds: np.ndarray) -> torch.Tensor:
+        assert wave16k.shape[0] == len(lengths) == len(seeds)
+        return wave16k * torch.from_numpy(1 + seeds % 5)[:, None]
+
+
+def test_augmented_features_depend_on_the_items_own_seed_alone(front_end):
+    waves, seeds = mixed(), np.array([0, 1, 2, 4, 8])
+    together = batch_features(front_end, waves, Louder(), seeds)
+    order = [3, 1, 4, 0, 2]
+    shuffled = batch_features(front_end, [waves[i] for i in order], Louder(), seeds[order])
+    for index, (voice, echo) in enumerate(together):
+        ((own_voice, own_echo),) = batch_features(front_end, [waves[index]], Louder(), seeds[[index]])
+        assert (
+            abs(len(voice) - 100 * len(waves[index].samples) / waves[index].rate / [0.9, 1, 1.1][seeds[index] % 3]) <= 1
+        )
+        for other_voice, other_echo in ((own_voice, own_echo), shuffled[order.index(index)]):
+            torch.testing.assert_close(voice, other_voice, atol=1e-4, rtol=1e-4)
+            torch.testing.assert_close(echo, other_echo, atol=1e-4, rtol=1e-4)
+
+
+def test_a_voice_augmentation_never_touches_the_echo(front_end):
+    waves, seeds = mixed(), np.array([1, 1, 1, 4, 4])
+    plain, louder = batch_features(front_end, waves), batch_features(front_end, waves, Louder(), seeds)
+    for seed, (voice, echo), (louder_voice, same_echo) in zip(seeds, plain, louder, strict=True):
+        assert torch.equal(echo, same_echo)
+        # Up to 2 kHz, which every recording holds.
+        np.testing.assert_allclose((louder_voice - voice)[10:-10, :40].numpy(), 2 * np.log(1 + seed), atol=1e-3)
+
+
+def test_an_augmentation_without_a_seed_for_each_is_refused(front_end):
+    with pytest.raises(ValueError, match="one seed"):
+        batch_features(front_end, mixed(), Louder(), np.arange(2))

@@ -12,12 +12,21 @@ SMALL = {
 }
 
 
-def small_model(name: str, seed: int = 0) -> JointModel:
+NORMS = [
+    {"type": "none"},
+    {"type": "utterance", "variance": True},
+    {"type": "sliding", "window_s": 0.5},
+    {"type": "minmax"},
+    {"type": "zscore"},
+]
+
+
+def small_model(name: str, seed: int = 0, **more: object) -> JointModel:
     trunk = SMALL[NAMED[name]["trunk"]["type"]]
-    config = ModelConfig.model_validate({"name": name, "trunk": trunk, "head": {"channels": 16, "groups": 4}})
+    config = ModelConfig.model_validate({"name": name, "trunk": trunk, "head": {"channels": 16, "groups": 4}, **more})
     torch.manual_seed(seed)
     model = config.build(MELS, ECHO)
-    model.fit_echo([torch.randn(500, ECHO) * 8 - 50])
+    model.fit_statistics([(torch.randn(500, MELS) * 3 + 5, torch.randn(500, ECHO) * 8 - 50)])
     # Batch norm with statistics other than 0 and 1, as after training.
     model.train()
     with torch.no_grad():
@@ -133,3 +142,78 @@ def test_an_unknown_name_and_a_foreign_part_are_refused():
 def test_a_config_survives_its_own_dump():
     config = ModelConfig.model_validate({"name": "xvector-linear", "trunk": {"channels": 64}})
     assert ModelConfig.model_validate(config.model_dump(mode="json")) == config
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=lambda norm: norm["type"])
+@torch.no_grad()
+def test_batch_mates_change_no_score_under_any_normalisation(norm):
+    model = small_model("xvector-linear", voice_norm=norm, echo_norm=norm)
+    voice, echo, lengths = features([151, 60, 97], seed=1, fill=1e3)
+    together = model.embed(voice, lengths), model.liveness(voice, echo, lengths).utterance
+    for index, length in enumerate(lengths.tolist()):
+        own_voice, own_echo = voice[index : index + 1, :length], echo[index : index + 1, :length]
+        torch.testing.assert_close(together[0][index], model.embed(own_voice)[0], atol=1e-5, rtol=1e-4)
+        alone = model.liveness(own_voice, own_echo).utterance
+        torch.testing.assert_close(together[1][index], alone[0], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("norm", NORMS, ids=lambda norm: norm["type"])
+@torch.no_grad()
+def test_a_normalised_model_survives_saving(norm):
+    model, other = (small_model("xvector-linear", seed, voice_norm=norm, echo_norm=norm) for seed in (0, 1))
+    voice, echo, lengths = features([80, 50], seed=2, fill=0.0)
+    assert not torch.equal(model.embed(voice, lengths), other.embed(voice, lengths))
+    other.load_state_dict(model.state_dict())
+    assert torch.equal(model.embed(voice, lengths), other.embed(voice, lengths))
+    assert torch.equal(model.liveness(voice, echo, lengths).utterance, other.liveness(voice, echo, lengths).utterance)
+
+
+def test_the_default_normalises_as_ever():
+    # The voice loses each utterance's mean, the echo is in units of the training set's spread.
+    model = small_model("ecapa-lstm")
+    assert sorted(key for key in model.state_dict() if "stats" in key) == ["echo_stats.mean", "echo_stats.std"]
+    voice, echo, _ = features([70], seed=4, fill=0.0)
+    torch.testing.assert_close(model.voice_stats(voice), voice - voice.mean(dim=1, keepdim=True))
+    mean, std = (model.state_dict()[f"echo_stats.{name}"] for name in ("mean", "std"))
+    assert torch.equal(model.standardise(echo), ((echo - mean) / std).transpose(1, 2))
+
+
+def test_statistics_come_from_what_was_given_and_nothing_is_asked_for_in_vain():
+    echo = torch.randn(300, ECHO) * 8 - 50
+    model = ModelConfig.model_validate({"name": "xvector-linear", "voice_norm": {"type": "zscore"}}).build(MELS, ECHO)
+    voice = torch.randn(300, MELS) * 3 + 5
+    model.fit_statistics(zip(voice.split(70), echo.split(70), strict=True))
+    torch.testing.assert_close(model.voice_stats.mean, voice.mean(dim=0))
+    torch.testing.assert_close(model.echo_stats.std, echo.std(dim=0, correction=0))
+
+    def never():
+        raise AssertionError("no statistics are needed")
+        yield
+
+    none = {"name": "xvector-linear", "echo_norm": {"type": "sliding"}}
+    ModelConfig.model_validate(none).build(MELS, ECHO).fit_statistics(never())
+
+
+@torch.no_grad()
+def test_values_outside_the_training_range_are_counted_by_stream():
+    model = small_model("xvector-linear", echo_norm={"type": "minmax"})
+    assert model.out_of_range == {"echo": 0}
+    voice, echo, lengths = features([80, 50], seed=2, fill=1e6)
+    echo = echo.clamp(-60, -40)
+    model.liveness(voice, echo, lengths)
+    assert model.out_of_range == {"echo": 0}
+    echo[1, :10] = 100
+    model.liveness(voice, echo, lengths)
+    assert model.out_of_range["echo"] == pytest.approx(10 / 260)
+    model.reset_out_of_range()
+    assert model.out_of_range == {"echo": 0}
+    assert small_model("xvector-linear").out_of_range == {}
+
+
+def test_a_model_with_a_range_exports():
+    model = small_model("xvector-linear", voice_norm={"type": "minmax"}, echo_norm={"type": "minmax"})
+    _, echo, _ = features([80, 50], seed=2, fill=0.0)
+    stats = model.echo_stats
+    exported = torch.export.export(stats, (echo, None)).module()
+    with torch.no_grad():
+        torch.testing.assert_close(exported(echo, None), stats(echo))

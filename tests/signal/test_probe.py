@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce.errors import UserError
-from vivavoce.signal.probe import Probe, detect_tones, draw_probe, probe_quality
+from vivavoce.signal.probe import Probe, detect_tones, draw_probe, find_probe, probe_quality
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -125,3 +125,15 @@ def test_quality_names_what_is_wrong() -> None:
     assert faint.reason.startswith("the probe is too weak (level ")
     loud = np.clip(8 * recorded(probe, 48_000, 2, level_db=0), -1, 1)
     assert probe_quality(loud, 48_000, probe.tones_hz).reason == "the recording is clipped"
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000, 16_000])
+@pytest.mark.parametrize("seconds", [0.3, 0.8, 3.0])
+@pytest.mark.parametrize("level_db", [-20, -200])
+def test_finding_is_detecting_and_judging(rate: int, seconds: float, level_db: float) -> None:
+    probe = draw_probe(np.random.default_rng(5))
+    wave = recorded(probe, rate, seconds, level_db=level_db, noise_db=-70)
+    tones, quality = find_probe(wave, rate)
+    assert tones == detect_tones(wave, rate)
+    assert quality == probe_quality(wave, rate, tones)
+    assert bool(tones) == (level_db == -20 and rate > 16_000 and seconds > 0.5)

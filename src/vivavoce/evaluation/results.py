@@ -185,6 +185,9 @@ class EvaluationResult(BaseModel):
     versions: dict[str, str] = Field(default={}, description="package: version")
     hashes: dict[str, str] = Field(default={}, description="what: digest, of the manifest, the checkpoint and so on")
     timings_s: dict[str, float] = Field(default={}, description="step: seconds")
+    out_of_range: dict[str, float] = Field(
+        default={}, description="stream: share of its values outside the training range, where min-max normalised"
+    )
     notes: list[str] = Field(default=[], description="sentences a reader should know")
     scores: Scores = Field(default_factory=Scores, exclude=True, repr=False)
 

@@ -41,6 +41,7 @@ class Verdict(BaseModel):
     liveness_threshold: float | None
     liveness_probability: float | None = Field(description="that a living mouth says these words, at even prior odds")
     probe_snr_db: float | None
+    notes: list[str] = Field(default=[], description="sentences that make the scores less certain")
 
 
 def decide(evidence: Evidence, calibration: Calibration) -> Verdict:

@@ -1,23 +1,35 @@
 """From a waveform to the features a model reads: two bands of one recording on one frame grid."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from vivavoce.audio import read_audio
 from vivavoce.corpus.manifest import Row
 from vivavoce.signal.bands import Resample
+from vivavoce.signal.deltas import with_deltas
 from vivavoce.signal.echo import EchoConfig
-from vivavoce.signal.probe import ProbeQuality, detect_tones, probe_quality
-from vivavoce.signal.voice import FbankConfig
+from vivavoce.signal.framing import sped_rate
+from vivavoce.signal.probe import ProbeQuality, find_probe, probe_quality
+from vivavoce.signal.voice import FbankConfig, MfccConfig
 
 VOICE_HZ = 16_000
 # Rates that hold the ultrasound band; any other recording is brought to the nearest of these or to the voice rate.
 ULTRASOUND_HZ = (48_000, 44_100)
+# Samples of one pass: on the CPU what fits its cache is done faster, and without fresh memory for each step.
+PASS_SAMPLES_CPU, PASS_SAMPLES_GPU = 400_000, 50_000_000
+
+VoiceAugment = Callable[[Tensor, Tensor], Tensor]
+
+
+def _log_mel_unless_told(voice: Any) -> Any:
+    return {"type": "fbank", **voice} if isinstance(voice, dict) else voice
 
 
 class FrontEndConfig(BaseModel):
@@ -25,20 +37,30 @@ class FrontEndConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    voice: FbankConfig = FbankConfig()
+    voice: Annotated[FbankConfig | MfccConfig, Field(discriminator="type"), BeforeValidator(_log_mel_unless_told)] = (
+        FbankConfig()
+    )
+    deltas: Literal[0, 1, 2] = Field(
+        default=0, description="regression deltas of the voice features: 0 none, 1 Δ, 2 Δ and ΔΔ"
+    )
     echo: EchoConfig = EchoConfig()
 
     @model_validator(mode="after")
     def _one_grid(self) -> Self:
         """Keep to what both bands share, 16 kHz and 10 ms a frame, and to what can be kept once as 16-bit floats."""
-        needed = {
-            **{"sample_rate": VOICE_HZ, "frame_shift_ms": 10.0, "snip_edges": False},
-            **{"use_log_fbank": True, "dither": 0.0},
+        needed: dict[str, object] = {
+            **{"sample_rate": VOICE_HZ, "frame_shift_ms": 10.0, "snip_edges": False, "dither": 0.0},
+            **({"use_log_fbank": True} if isinstance(self.voice, FbankConfig) else {}),
         }
         wrong = [name for name, value in needed.items() if getattr(self.voice, name) != value]
         if wrong:
             raise ValueError(f"voice.{wrong[0]} must be {needed[wrong[0]]} in features kept on one grid with the echo")
         return self
+
+    @property
+    def warpable(self) -> bool:
+        """The voice features are log-mel frames alone, whose speed a warp of the mel axis can change afterwards."""
+        return isinstance(self.voice, FbankConfig) and not self.deltas
 
     def build(self) -> "FrontEnd":
         """Make the front end."""
@@ -55,6 +77,25 @@ class Wave:
     quality: ProbeQuality
 
 
+class Probe(NamedTuple):
+    """What was found of a recording's probe when it was read before."""
+
+    tones_hz: tuple[float, ...]
+    quality: ProbeQuality
+
+
+class Augmentation(Protocol):
+    """What `batch_features` asks of an augmentation; each item's randomness comes from its own seed alone."""
+
+    def speeds(self, seeds: np.ndarray) -> np.ndarray:
+        """Speed of each item ``(items,)``; 1 leaves it as it is."""
+        ...
+
+    def voice(self, wave16k: Tensor, lengths: Tensor, seeds: np.ndarray) -> Tensor:
+        """Augmented voice bands ``(batch, samples)`` at 16 kHz, zero behind each item's end."""
+        ...
+
+
 class FrontEnd(nn.Module):
     """Voice and echo features of a batch of waveforms of one sample rate.
 
@@ -66,11 +107,25 @@ class FrontEnd(nn.Module):
         self.config = config
         self.voice = config.voice.build()
         self.echoes = nn.ModuleDict({str(rate): config.echo.build(rate) for rate in ULTRASOUND_HZ})
+        # Named by the rate that a recording is read at, which is its own times the speed; grown as speeds come.
         self.to_voice = nn.ModuleDict({str(rate): Resample(rate, VOICE_HZ) for rate in ULTRASOUND_HZ})
-        self.mels = config.voice.num_mel_bins
+        self.voice_channels: int = self.voice.num_channels * (1 + config.deltas)
         self.echo_channels: int = self.echoes[str(ULTRASOUND_HZ[0])].num_channels  # pyright: ignore
 
-    def forward(self, wave: Tensor, lengths: Tensor, rate: int, tones_hz: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def device(self) -> torch.device:
+        """Where the features are computed."""
+        return self.voice.spectrum.window.device
+
+    def forward(
+        self,
+        wave: Tensor,
+        lengths: Tensor,
+        rate: int,
+        tones_hz: Tensor,
+        speed: float = 1.0,
+        voice_augment: VoiceAugment | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute both feature streams.
 
         Args:
@@ -78,24 +133,39 @@ class FrontEnd(nn.Module):
             lengths: samples of each recording, ``(batch,)``.
             rate: sample rate in Hz: 48000, 44100 or 16000.
             tones_hz: ``(batch, tones)``, 0 where a tone is unused.
+            speed: as if everything went so many times faster, the voice and the mouth; the tones stay where they are.
+            voice_augment: changes the voice band ``(batch, samples)`` at 16 kHz, given with its lengths ``(batch,)``,
+                before its features are taken; the echo never sees it.
 
         Returns:
-            Voice ``(batch, frames, mels)``, echo ``(batch, frames, channels)``, frames of each ``(batch,)``.
+            Voice ``(batch, frames, voice_channels)``, echo ``(batch, frames, echo_channels)``, frames of each
+            ``(batch,)``.
+
+        Raises:
+            UserError: the speed lies outside 0.5 to 2, or is no multiple of 0.01.
         """
+        voice16k, lengths16k = self._voice_band(sped_rate(rate, speed))(wave, lengths)
+        if voice_augment is not None:
+            voice16k = voice_augment(voice16k, lengths16k)
+        voice, frames = self.voice(voice16k, lengths16k)
+        voice = with_deltas(voice, frames, self.config.deltas)
         if rate == VOICE_HZ:
-            voice, frames = self.voice(wave, lengths)
             return voice, voice.new_zeros(*voice.shape[:2], self.echo_channels), frames
-        voice, frames = self.voice(*self.to_voice[str(rate)](wave, lengths))
-        echo, echo_frames = self.echoes[str(rate)](wave, lengths, tones_hz)
-        # Resampling may round a frame more or less out of the last samples.
-        common = torch.minimum(frames, echo_frames)
-        longest = int(common.max())
-        return voice[:, :longest], echo[:, :longest], common
+        echo, _ = self.echoes[str(rate)](wave, lengths, tones_hz, speed)
+        return voice, echo, frames
+
+    def _voice_band(self, rate: int) -> nn.Module:
+        """The band split of recordings read at ``rate`` Hz."""
+        if str(rate) not in self.to_voice:
+            self.to_voice[str(rate)] = Resample(rate, VOICE_HZ).to(self.device)
+        return self.to_voice[str(rate)]
 
 
-def read_wave(row: Row) -> Wave:
-    """Read one recording of a manifest and find its probe."""
+def read_wave(row: Row, known: Probe | None = None) -> Wave:
+    """Read one recording of a manifest and find its probe; one that is ``known`` is neither searched nor judged."""
     samples, rate = read_audio(row.path, channel=row.channel, start_s=row.start_s, duration_s=row.duration_s)
+    if known is not None:
+        return Wave(*_to_supported_rate(samples, rate), known.tones_hz, known.quality)
     return prepare_wave(samples, rate, row.meta.probe_hz)
 
 
@@ -104,8 +174,9 @@ def prepare_wave(samples: np.ndarray, rate: int, probe_hz: tuple[float, ...] | N
     samples, rate = _to_supported_rate(samples, rate)
     if rate not in ULTRASOUND_HZ:
         return Wave(samples, rate, (), probe_quality(samples, rate, ()))
-    tones = detect_tones(samples, rate) if probe_hz is None else tuple(probe_hz)
-    return Wave(samples, rate, tones, probe_quality(samples, rate, tones))
+    if probe_hz is None:
+        return Wave(samples, rate, *find_probe(samples, rate))
+    return Wave(samples, rate, tuple(probe_hz), probe_quality(samples, rate, probe_hz))
 
 
 def _to_supported_rate(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
@@ -117,19 +188,65 @@ def _to_supported_rate(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]
     return soxr.resample(samples, rate, target).astype(np.float32), target
 
 
-def batch_features(front_end: FrontEnd, waves: list[Wave]) -> list[tuple[Tensor, Tensor]]:
-    """Features of several recordings, one pass for each sample rate: a list of (voice, echo), unpadded."""
-    results: list[tuple[Tensor, Tensor] | None] = [None] * len(waves)
-    for rate in sorted({wave.rate for wave in waves}):
-        members = [index for index, wave in enumerate(waves) if wave.rate == rate]
-        lengths = torch.tensor([len(waves[index].samples) for index in members])
-        padded = torch.zeros(len(members), int(lengths.max()))
-        tones = torch.zeros(len(members), max(1, *(len(waves[index].tones_hz) for index in members)))
-        for slot, index in enumerate(members):
-            padded[slot, : lengths[slot]] = torch.from_numpy(waves[index].samples)
-            tones[slot, : len(waves[index].tones_hz)] = torch.tensor(waves[index].tones_hz)
-        with torch.inference_mode():
-            voice, echo, frames = front_end(padded, lengths, rate, tones)
-        for slot, index in enumerate(members):
-            results[index] = (voice[slot, : frames[slot]], echo[slot, : frames[slot]])
-    return [result for result in results if result is not None]
+def batch_features(
+    front_end: FrontEnd,
+    waves: Sequence[Wave],
+    augment: Augmentation | None = None,
+    seeds: np.ndarray | None = None,
+) -> list[tuple[Tensor, Tensor]]:
+    """Features of several recordings, in passes of one sample rate and speed.
+
+    Args:
+        front_end: the features, computed where it is.
+        waves: the recordings.
+        augment: changes speed and voice band of each recording.
+        seeds: the augmentation's randomness, one seed a recording, ``(recordings,)`` int64.
+
+    Returns:
+        Voice ``(frames, voice_channels)`` and echo ``(frames, echo_channels)`` of each recording, unpadded.
+    """
+    if augment is not None and (seeds is None or len(seeds) != len(waves)):
+        raise ValueError("an augmentation needs one seed for each recording")
+    speeds = np.ones(len(waves)) if augment is None or seeds is None else augment.speeds(seeds)
+    results: dict[int, tuple[Tensor, Tensor]] = {}
+    most = PASS_SAMPLES_CPU if front_end.device.type == "cpu" else PASS_SAMPLES_GPU
+    for rate, speed, members in _passes(waves, speeds, most):
+        padded, lengths, tones = _padded([waves[index] for index in members], front_end.device)
+        change = None
+        if augment is not None and seeds is not None:
+            change = partial(_change, augment, seeds[members])
+        with torch.no_grad():
+            voice, echo, frames = front_end(padded, lengths, rate, tones, speed, change)
+        for slot, (index, count) in enumerate(zip(members, frames.tolist(), strict=True)):
+            results[index] = (voice[slot, :count], echo[slot, :count])
+    return [results[index] for index in range(len(waves))]
+
+
+def _passes(waves: Sequence[Wave], speeds: np.ndarray, most: int) -> Iterator[tuple[int, float, list[int]]]:
+    """Yield rate, speed and members of each pass: recordings of like length, together no more than ``most`` samples."""
+    groups: dict[tuple[int, float], list[int]] = {}
+    for index in sorted(range(len(waves)), key=lambda index: len(waves[index].samples)):
+        groups.setdefault((waves[index].rate, float(speeds[index])), []).append(index)
+    for (rate, speed), members in groups.items():
+        chosen: list[int] = []
+        for index in members:
+            if chosen and len(waves[index].samples) * (len(chosen) + 1) > most:
+                yield rate, speed, chosen
+                chosen = []
+            chosen.append(index)
+        yield rate, speed, chosen
+
+
+def _change(augment: Augmentation, seeds: np.ndarray, wave16k: Tensor, lengths: Tensor) -> Tensor:
+    return augment.voice(wave16k, lengths, seeds)
+
+
+def _padded(waves: Sequence[Wave], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Samples ``(batch, samples)``, lengths ``(batch,)`` and tones ``(batch, tones)`` of one batch."""
+    lengths = torch.tensor([len(wave.samples) for wave in waves])
+    padded = torch.zeros(len(waves), int(lengths.max()))
+    tones = torch.zeros(len(waves), max(1, *(len(wave.tones_hz) for wave in waves)))
+    for slot, wave in enumerate(waves):
+        padded[slot, : lengths[slot]] = torch.from_numpy(wave.samples)
+        tones[slot, : len(wave.tones_hz)] = torch.tensor(wave.tones_hz)
+    return padded.to(device), lengths.to(device), tones.to(device)

@@ -10,10 +10,15 @@ from torch.nn import functional
 
 from vivavoce.models.ecapa_tdnn import EcapaConfig
 from vivavoce.models.layers.masking import frame_mask
-from vivavoce.models.layers.pooling import masked_mean
 from vivavoce.models.liveness_head import LinearHeadConfig, Liveness, LstmHeadConfig
 from vivavoce.models.xvector import XVectorConfig
-from vivavoce.signal.normalize import GlobalStats
+from vivavoce.signal.normalize import (
+    GlobalStats,
+    MinMaxNorm,
+    NormConfig,
+    UtteranceNormConfig,
+    ZScoreNormConfig,
+)
 
 NAMED: dict[str, dict[str, Any]] = {
     "xvector-linear": {"trunk": {"type": "xvector"}, "head": {"type": "linear"}},
@@ -30,6 +35,8 @@ class ModelConfig(BaseModel):
     name: str = Field(default="ecapa-lstm", description="one of " + ", ".join(NAMED))
     trunk: Annotated[XVectorConfig | EcapaConfig, Field(discriminator="type")]
     head: Annotated[LinearHeadConfig | LstmHeadConfig, Field(discriminator="type")]
+    voice_norm: NormConfig = Field(default=UtteranceNormConfig(), description="of the voice features")
+    echo_norm: NormConfig = Field(default=ZScoreNormConfig(), description="of the echo features")
 
     @model_validator(mode="before")
     @classmethod
@@ -50,9 +57,9 @@ class ModelConfig(BaseModel):
             filled[part] = {**defaults, **given}
         return filled
 
-    def build(self, mels: int, echo_channels: int) -> "JointModel":
+    def build(self, voice_channels: int, echo_channels: int) -> "JointModel":
         """Make the model for features of these widths."""
-        return JointModel(self, mels, echo_channels)
+        return JointModel(self, voice_channels, echo_channels)
 
 
 class JointModel(nn.Module):
@@ -62,51 +69,74 @@ class JointModel(nn.Module):
     utterance and so loses when a thing was said.
     """
 
-    def __init__(self, config: ModelConfig, mels: int, echo_channels: int) -> None:
+    def __init__(self, config: ModelConfig, voice_channels: int, echo_channels: int) -> None:
         super().__init__()
         self.config = config
-        self.trunk = config.trunk.build(mels)
+        self.trunk = config.trunk.build(voice_channels)
         self.head = config.head.build(self.trunk.stem_channels, echo_channels)
-        self.echo_stats = GlobalStats(echo_channels)
+        self.voice_stats = config.voice_norm.build(voice_channels)
+        self.echo_stats = config.echo_norm.build(echo_channels)
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.echo_stats.mean.device
+        return next(self.parameters()).device
 
     def embed(self, voice: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Speaker embeddings of unit length.
 
         Args:
-            voice: log-mel frames ``(batch, frames, mels)``.
+            voice: voice features ``(batch, frames, voice_channels)``.
             lengths: frames of each utterance ``(batch,)``; ``None`` where none is padded.
 
         Returns:
             ``(batch, embedding_dim)``.
         """
         mask = None if lengths is None else frame_mask(lengths, voice.shape[1])
-        return functional.normalize(self.trunk(centre(voice, mask), mask).float(), dim=1)
+        return functional.normalize(self.trunk(self._normalised(voice, mask), mask).float(), dim=1)
 
     def liveness(self, voice: Tensor, echo: Tensor, lengths: Tensor | None = None) -> Liveness:
-        """Liveness logits of voice ``(batch, frames, mels)`` with echo ``(batch, frames, channels)``."""
+        """Liveness logits of voice ``(batch, frames, voice_channels)`` with echo ``(batch, frames, echo_channels)``."""
         mask = None if lengths is None else frame_mask(lengths, voice.shape[1])
-        return self.head(self.stem(voice, mask), self.standardise(echo), mask)
+        return self.head(self.stem(voice, mask), self.standardise(echo, mask), mask)
 
     def stem(self, voice: Tensor, mask: Tensor | None) -> Tensor:
         """Local voice frames for the head, ``(batch, stem_channels, frames)``."""
-        return self.trunk.stem(centre(voice, mask), mask)
+        return self.trunk.stem(self._normalised(voice, mask), mask)
 
-    def standardise(self, echo: Tensor) -> Tensor:
-        """Echo features in units of the training set's spread, ``(batch, channels, frames)``."""
-        return self.echo_stats(echo).transpose(1, 2)
+    def standardise(self, echo: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Normalised echo features, ``(batch, echo_channels, frames)``; ``mask`` ``(batch, frames)`` as in `stem`."""
+        return self.echo_stats(echo, mask).transpose(1, 2)
 
-    def fit_echo(self, recordings: Iterable[Tensor]) -> None:
-        """Take the echo statistics from training recordings ``(frames, channels)``; they are saved with the weights."""
-        for echo in recordings:
-            self.echo_stats.update(echo[None], torch.tensor([len(echo)]))
+    def fit_statistics(self, recordings: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take the statistics that the normalisation needs from the training split; they are saved with the weights.
 
+        Args:
+            recordings: voice ``(frames, voice_channels)`` and echo ``(frames, echo_channels)`` of one recording after
+                the other; nothing is kept of them, and none is asked for where no statistics are needed.
+        """
+        fitted = (GlobalStats, MinMaxNorm)
+        if not isinstance(self.voice_stats, fitted) and not isinstance(self.echo_stats, fitted):
+            return
+        for features in recordings:
+            for stats, part in zip((self.voice_stats, self.echo_stats), features, strict=True):
+                if isinstance(stats, fitted):
+                    stats.update(part[None], torch.tensor([len(part)], device=part.device))
 
-def centre(voice: Tensor, mask: Tensor | None) -> Tensor:
-    """Take each utterance's own mean off (channel removal) and put channels first: ``(batch, mels, frames)``."""
-    x = voice.transpose(1, 2)
-    return x - masked_mean(x, mask)[:, :, None]
+    @property
+    def out_of_range(self) -> dict[str, float]:
+        """Share of the values outside the range of min-max normalisation since `reset_out_of_range`, by stream."""
+        return {name: stats.out_of_range for name, stats in self._ranged()}
+
+    def reset_out_of_range(self) -> None:
+        """Count values outside the range anew."""
+        for _, stats in self._ranged():
+            stats.reset()
+
+    def _ranged(self) -> list[tuple[str, MinMaxNorm]]:
+        streams = (("voice", self.voice_stats), ("echo", self.echo_stats))
+        return [(name, stats) for name, stats in streams if isinstance(stats, MinMaxNorm)]
+
+    def _normalised(self, voice: Tensor, mask: Tensor | None) -> Tensor:
+        """Normalised voice features, channels first: ``(batch, voice_channels, frames)``."""
+        return self.voice_stats(voice, mask).transpose(1, 2)

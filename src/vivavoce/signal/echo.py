@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from vivavoce.errors import UserError
-from vivavoce.signal.framing import grid_frames, masked
+from vivavoce.signal.framing import grid_frames, masked, sped_rate
 from vivavoce.signal.iq import (
     EDGE_FRAMES,
     IQ_RATE_HZ,
@@ -24,6 +24,7 @@ from vivavoce.signal.iq import (
     gain_removed,
     high_passed,
     mean_removed,
+    resampled,
     tone_shares,
     used_tones,
 )
@@ -76,7 +77,7 @@ class EchoConfig(BaseModel):
     gradient: bool = Field(default=True, description="first and second differences of the I/Q over 10 and 30 ms")
     velocity: bool = Field(default=True, description="level, signed mean frequency and signed flux of the motion")
     spectrum_gradient: bool = Field(
-        default=False, description="change of the log-Doppler from frame to frame (LipPass)"
+        default=False, description="frame gradient of the log-Doppler, dB a frame: half of next less previous (LipPass)"
     )
     weight_tones: bool = Field(default=True, description="weight tones by the inverse of their noise, not equally")
 
@@ -141,27 +142,31 @@ class Echo(nn.Module):
         iq = self.demodulate(wave, lengths, tones_hz)
         return torch.complex(iq[:, :, 0], iq[:, :, 1])
 
-    def forward(self, wave: Tensor, lengths: Tensor, tones_hz: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, wave: Tensor, lengths: Tensor, tones_hz: Tensor, speed: float = 1.0) -> tuple[Tensor, Tensor]:
         """Return features ``(batch, frames, channels)``, zero behind each item's end, and frame lengths ``(batch,)``.
 
         Args:
             wave: ``(batch, samples)`` at ``sample_rate``, full scale 1.
             lengths: ``(batch,)`` int64 samples.
             tones_hz: ``(batch, tones)``; 0 or NaN where a tone is unused.
+            speed: show a mouth that moves so many times faster: its Doppler shifts grow by it, all times shrink by it,
+                carriers and noise weights stay as they are.
         """
-        frames = int(grid_frames(wave.shape[1], self.sample_rate))
-        frame_lengths = torch.as_tensor(grid_frames(lengths, self.sample_rate))
+        rate = sped_rate(self.sample_rate, speed)
+        frames = int(grid_frames(wave.shape[1], rate))
+        frame_lengths = torch.as_tensor(grid_frames(lengths, rate))
         used = used_tones(tones_hz, self.sample_rate)
         iq, inside = self._relative_iq(wave, lengths, tones_hz)
         weights = self._weights(iq, inside, used)
         if self.config.shared_gain:
             iq = gain_removed(iq, inside, weights)
-        moving = self._static_removed(iq, inside)
-        held = self._held(moving, lengths, frames)
+        moving = self._static_removed(iq, inside, speed).to(wave.dtype)
+        weights = weights.to(wave.dtype)
+        held = self._held(moving, lengths, frames, speed)
         doppler = self._doppler(held, weights)
         parts = [doppler]
         for cutoff_hz in self.config.copies_hz:
-            copy = self._held(high_passed(iq, inside, cutoff_hz), lengths, frames)
+            copy = self._held(high_passed(iq, inside, cutoff_hz / speed).to(wave.dtype), lengths, frames, speed)
             parts.append(self._doppler(copy, weights))
         if self.config.spectrum_gradient:
             parts.append(_frame_gradient(doppler, frame_lengths))
@@ -172,28 +177,30 @@ class Echo(nn.Module):
         return masked(torch.cat(parts, dim=2)[:, :frames], frame_lengths), frame_lengths
 
     def _relative_iq(self, wave: Tensor, lengths: Tensor, tones_hz: Tensor) -> tuple[Tensor, Tensor]:
-        """Return I/Q relative to each carrier, and which frames ``(batch, iq_frames)`` lie wholly in the recording."""
+        """Return float64 I/Q relative to each carrier and which frames ``(batch, iq_frames)`` lie in the recording."""
         iq = self.demodulate(wave, lengths, tones_hz)
         first, last = self.demodulate.frame_range(lengths)
         at = torch.arange(iq.shape[3], device=iq.device)[None, :]
         inside = (at >= first[:, None]) & (at <= last[:, None])
-        if self.config.drift:
-            iq = drift_removed(iq, inside)
+        # In float64 until the carrier is gone: a last digit of it is a thousandth of the echo.
+        iq = drift_removed(iq, inside) if self.config.drift else iq.double()
         level = carrier_level(iq, inside).clamp(min=LEAST_CARRIER)
         return iq / level[:, :, None, None], inside
 
-    def _static_removed(self, iq: Tensor, inside: Tensor) -> Tensor:
+    def _static_removed(self, iq: Tensor, inside: Tensor, speed: float) -> Tensor:
         if self.config.static == "mean":
             return mean_removed(iq, inside)
-        return high_passed(iq, inside, self.config.highpass_hz)
+        return high_passed(iq, inside, self.config.highpass_hz / speed)
 
-    def _held(self, iq: Tensor, lengths: Tensor, frames: int) -> Tensor:
+    def _held(self, iq: Tensor, lengths: Tensor, frames: int, speed: float) -> Tensor:
         """Cover every window of every feature frame, ends held; ``(batch, tones, 2, positions)``."""
         first, last = self.demodulate.frame_range(lengths)
         # The window of feature frame 0 begins at position REACH and is centred 1.5 I/Q frames after frame 0.
         begin = 2 - self.longest // 2 - REACH
         size = STEP * max(0, frames - 1) + self.longest + 2 * REACH
         positions = torch.arange(begin, begin + size, device=iq.device)
+        if speed != 1:
+            return resampled(iq, positions, speed, first, last)
         index = torch.minimum(torch.maximum(positions[None, :], first[:, None]), last[:, None])
         return iq.gather(3, index[:, None, None, :].expand(-1, iq.shape[1], 2, -1))
 

@@ -1,5 +1,7 @@
 """Voice features: log-mel filter bank and MFCC with Kaldi's options and Kaldi's numbers, on padded batches."""
 
+from typing import Literal
+
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
@@ -34,6 +36,7 @@ class _WindowConfig(BaseModel):
 class FbankConfig(_WindowConfig):
     """Log-mel filter bank."""
 
+    type: Literal["fbank"] = "fbank"
     num_mel_bins: int = Field(default=80, ge=3, description="mel bands")
     use_log_fbank: bool = Field(default=True, description="natural logarithm of the mel energies")
 
@@ -45,6 +48,7 @@ class FbankConfig(_WindowConfig):
 class MfccConfig(_WindowConfig):
     """Mel-frequency cepstral coefficients."""
 
+    type: Literal["mfcc"] = "mfcc"
     num_mel_bins: int = Field(
         default=40, ge=3, description="mel bands (the x-vector recipes of Kaldi use as many as num_ceps)"
     )
