@@ -26,7 +26,8 @@ from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.intervals import bootstrap_interval
 from vivavoce.evaluation.metrics import eer
 from vivavoce.features.batch import gather_padded
-from vivavoce.features.store import FeatureStore, open_store
+from vivavoce.features.offline import open_store
+from vivavoce.features.store import FeatureStore
 from vivavoce.files import write_json
 from vivavoce.models.joint import JointModel
 from vivavoce.simulate.alignment import AlignmentCache

@@ -7,9 +7,13 @@ import torch
 
 from vivavoce.corpus.cuts import Row
 from vivavoce.corpus.metadata import Kind, Metadata
+from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel, ModelConfig
 from vivavoce.signal.probe import ProbeQuality
+from vivavoce.training.config import TrainingConfig
+from vivavoce.training.data import TrainingData, judgeable
+from vivavoce.training.supply import OfflineSupply
 
 MELS, CHANNELS = 80, 6
 
@@ -44,18 +48,26 @@ def make_store(rows: list[Row], seed: int = 0) -> FeatureStore:
     )
 
 
-def small_model(seed: int = 0) -> JointModel:
+def make_data(rows: list[Row], store: FeatureStore, config: TrainingConfig, seed: int = 0) -> TrainingData:
+    """Training data of a store, at as many speeds as it holds."""
+    speeds = (1.0,) if store.speeds is None else tuple(np.unique(store.speeds))
+    heard = judgeable(rows, store.usable)
+    return TrainingData(rows, heard, OfflineSupply(store), config, FrontEndConfig(), seed, speeds)
+
+
+def small_model(seed: int = 0, **more: object) -> JointModel:
     """An untrained ecapa-lstm for these features, with batch norm statistics as after some training."""
     config = ModelConfig.model_validate(
         {
             "name": "ecapa-lstm",
             "trunk": {"channels": 16, "pooled_channels": 32, "embedding_dim": 16, "bottleneck": 8},
             "head": {"channels": 16, "groups": 4, "hidden": 16, "dilations": [1, 2]},
+            **more,
         }
     )
     torch.manual_seed(seed)
     model = config.build(MELS, CHANNELS)
-    model.fit_echo([-40 + 10 * torch.randn(1000, CHANNELS)])
+    model.fit_statistics([(torch.zeros(1000, MELS), -40 + 10 * torch.randn(1000, CHANNELS))])
     model.train()
     with torch.no_grad():
         model.embed(5 + 3 * torch.randn(8, 120, MELS))

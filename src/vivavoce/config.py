@@ -1,11 +1,14 @@
 """The experiment as one tree; each branch lives beside what it configures."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vivavoce.errors import UserError
+from vivavoce.features.config import FeaturesConfig
 from vivavoce.features.front_end import FrontEndConfig
+from vivavoce.features.spec import StoreSpec
 from vivavoce.models.joint import ModelConfig
 from vivavoce.objectives.correlation import CorrelationConfig
 from vivavoce.objectives.speaker import AamSoftmaxConfig, SoftmaxConfig
@@ -13,12 +16,40 @@ from vivavoce.training.config import TrainingConfig
 
 
 class DataConfig(BaseModel):
-    """Which recordings are trained and validated on."""
+    """Which recordings are trained and validated on: two manifests, or the folds of a cross-validation."""
 
     model_config = ConfigDict(extra="forbid")
 
-    train: Path = Field(description="manifest of the training recordings")
-    validation: Path = Field(description="manifest of the validation recordings; thresholds come from it")
+    train: Path | None = Field(default=None, description="manifest of the training recordings")
+    validation: Path | None = Field(
+        default=None, description="manifest of the validation recordings; thresholds come from it"
+    )
+    folds: Path | None = Field(default=None, description="folder of `vivavoce split --folds`; `train --fold` picks one")
+    closed_set: bool = Field(default=False, description="the speakers of training are those who will be verified")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "DataConfig":
+        given = [name for name in ("train", "validation", "folds") if getattr(self, name) is not None]
+        if given not in (["train", "validation"], ["folds"]):
+            raise ValueError("give either train and validation, or folds alone")
+        return self
+
+    def manifests(self) -> tuple[Path, Path]:
+        """Return the training and the validation manifest.
+
+        Raises:
+            UserError: only folds are given, so that which fold is meant is open.
+        """
+        if self.train is None or self.validation is None:
+            raise UserError(
+                f"The configuration names the folds {self.folds} (data.folds); choose one with --fold, or train all "
+                "with --fold all."
+            )
+        return self.train, self.validation
+
+    def of_fold(self, train: Path, validation: Path, closed_set: bool) -> "DataConfig":
+        """Return the two manifests of one fold in place of the folder."""
+        return DataConfig(train=train, validation=validation, closed_set=closed_set)
 
 
 class ExperimentConfig(BaseModel):
@@ -29,9 +60,33 @@ class ExperimentConfig(BaseModel):
     seed: int = Field(default=0, ge=0)
     data: DataConfig
     front_end: FrontEndConfig = Field(default_factory=FrontEndConfig)
+    features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
     speaker: Annotated[AamSoftmaxConfig | SoftmaxConfig, Field(discriminator="type")] = Field(
         default_factory=AamSoftmaxConfig
     )
     correlation: CorrelationConfig = Field(default_factory=CorrelationConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+
+    @model_validator(mode="after")
+    def _one_way_to_change_speed(self) -> Self:
+        """Refuse speed copies made twice, or by a warp of features that cannot be warped."""
+        if self.training.speed_factors == (1.0,):
+            return self
+        if self.features.augment.speed is not None and self.features.augment.speed.probability > 0:
+            raise UserError(
+                "features.augment.speed plays recordings at other speeds and training.speed_factors warps their "
+                "features to other speeds; leave the one out, or set the other to [1.0]."
+            )
+        if not self.front_end.warpable:
+            raise UserError(
+                "training.speed_factors warps log-mel features, and front_end computes others; set it to [1.0], or "
+                "front_end.voice.type to fbank and front_end.deltas to 0."
+            )
+        return self
+
+    def store_spec(self) -> StoreSpec:
+        """How the features of the training recordings are kept offline."""
+        features = self.features
+        seed = self.seed if features.seed is None else features.seed
+        return StoreSpec(self.front_end, features.augment, features.copies, seed)

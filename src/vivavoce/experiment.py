@@ -9,10 +9,13 @@ import torch
 from vivavoce.config import ExperimentConfig
 from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.errors import UserError
-from vivavoce.features.store import FeatureStore, open_store
+from vivavoce.features.offline import holds, load_store, open_store
+from vivavoce.features.store import FeatureStore
 from vivavoce.files import write_json
+from vivavoce.leakcheck import check_training
 from vivavoce.models.joint import JointModel
 from vivavoce.training.data import TrainingData
+from vivavoce.training.features import TrainingFeatures, offline_features, online_features
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.training.step import JointLoss
 from vivavoce.training.trainer import Trainer
@@ -25,21 +28,26 @@ class Experiment:
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
 
-    def train(self, out: Path | str, resume: bool = False) -> RunFolder:
+    def train(self, out: Path | str, resume: bool = False, allow_leak: bool = False) -> RunFolder:
         """Train into the run folder ``out``; ``resume`` continues one that was stopped.
 
+        With ``allow_leak`` what training and validation share is written to the run's `leaks.json` instead of refused.
+
         Raises:
-            UserError: ``out`` already holds a run and ``resume`` is not set, or the data do not allow training. A run
-                that ends so before its first epoch leaves no folder behind.
+            UserError: ``out`` already holds a run and ``resume`` is not set, training and validation recordings share
+                something, or the data do not allow training. A run that ends so before its first epoch leaves no
+                folder behind.
         """
         config = self.config
         config.training.torch_device()
-        rows, validation_rows = read_rows(config.data.train), read_rows(config.data.validation)
-        _refuse_shared_speakers(rows, validation_rows)
+        rows, validation_rows = (read_rows(path) for path in config.data.manifests())
+        leaks = check_training(rows, validation_rows, config.data, allow_leak)
         torch.manual_seed(config.seed)
         model = build_model(config)
         run = (RunFolder.reopen if resume else RunFolder.create)(Path(out), config)
         try:
+            if leaks:
+                write_json(run.leaks, [leak.to_dict() for leak in leaks])
             self._fit(run, model, rows, validation_rows, resume)
         except UserError:
             if not resume and not run.state.exists():
@@ -51,41 +59,50 @@ class Experiment:
         self, run: RunFolder, model: JointModel, rows: list[Row], validation_rows: list[Row], resume: bool
     ) -> None:
         config = self.config
-        write_json(run.fingerprints, {str(path): _sha256(path) for path in (config.data.train, config.data.validation)})
-        store = self._store("train", rows, run)
-        data = TrainingData(rows, store, config.training, config.front_end.voice)
-        validation = Validation(validation_rows, self._store("validation", validation_rows, run), config.seed)
-        model.fit_echo(store.echo_of(int(item)) for item in data.liveness_items)
-        speaker_loss = config.speaker.build(model.trunk.embedding_dim, data.classes)
-        loss = JointLoss(speaker_loss, config.correlation, config.training.swaps, config.training.replacements)
-        trainer = Trainer(config.training, config.seed, model, loss, data, validation, run)
-        if resume:
-            trainer.resume()
-        trainer.fit()
+        write_json(run.fingerprints, {str(path): _sha256(path) for path in config.data.manifests()})
+        features = self._training_features(run, model, rows, fitted=resume and run.state.exists())
+        data = TrainingData(
+            rows, features.heard, features.supply, config.training, config.front_end, config.seed, features.speeds
+        )
+        try:
+            store = self._validation_store(run, validation_rows)
+            validation = Validation(validation_rows, store, config.seed)
+            speaker_loss = config.speaker.build(model.trunk.embedding_dim, data.classes)
+            loss = JointLoss(speaker_loss, config.correlation, config.training.swaps, config.training.replacements)
+            trainer = Trainer(config.training, config.seed, model, loss, data, validation, run)
+            if resume:
+                trainer.resume()
+            trainer.fit()
+        finally:
+            data.close()
 
-    def _store(self, name: str, rows: list[Row], run: RunFolder) -> FeatureStore:
-        return open_store(rows, self.config.front_end, run.features / name, self.config.training.workers)
+    def _training_features(self, run: RunFolder, model: JointModel, rows: list[Row], fitted: bool) -> TrainingFeatures:
+        config = self.config
+        if config.features.mode == "online":
+            survey = run.features / "survey.npz"
+            return online_features(rows, config.features, config.front_end, config.training, survey, model, fitted)
+        folder, workers = run.features / "train", config.training.workers
+        return offline_features(rows, config.features, config.store_spec(), folder, workers, model)
+
+    def _validation_store(self, run: RunFolder, rows: list[Row]) -> FeatureStore:
+        """Features of the validation recordings as they are: of the user's store where it holds them, or our own."""
+        config, workers = self.config, self.config.training.workers
+        kept = config.features.store
+        if kept is not None and holds(kept, rows):
+            return load_store(rows, config.store_spec(), kept, workers).first_copies()
+        return open_store(rows, config.front_end, run.features / "validation", workers)
 
 
 def build_model(config: ExperimentConfig) -> JointModel:
     """Make the untrained model of a configuration."""
     front_end = config.front_end.build()
-    return config.model.build(front_end.mels, front_end.echo_channels)
+    return config.model.build(front_end.voice_channels, front_end.echo_channels)
 
 
-def train(config: ExperimentConfig, out: Path | str, resume: bool = False) -> RunFolder:
+def train(config: ExperimentConfig, out: Path | str, resume: bool = False, allow_leak: bool = False) -> RunFolder:
     """Train ``config`` into the run folder ``out``."""
-    return Experiment(config).train(out, resume)
+    return Experiment(config).train(out, resume, allow_leak)
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _refuse_shared_speakers(rows: list[Row], validation_rows: list[Row]) -> None:
-    shared = sorted({row.speaker for row in rows} & {row.speaker for row in validation_rows})
-    if shared:
-        raise UserError(
-            f"{len(shared)} speakers are in both the training and the validation manifest, {shared[0]} among them; "
-            "split by speaker (vivavoce split), or thresholds would be set on known voices."
-        )

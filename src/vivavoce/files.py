@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 
 from vivavoce.errors import UserError
 
+TEMPORARY = ".tmp-"  # begins the names of files that are not whole yet
+
 
 @contextmanager
 def atomic_path(target: Path | str) -> Iterator[Path]:
@@ -23,7 +25,7 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         UserError: the disk is full, or the folder cannot be written.
     """
     target = Path(target)
-    temporary = target.with_name(f".tmp-{uuid.uuid4().hex[:8]}-{target.name}")
+    temporary = target.with_name(f"{TEMPORARY}{uuid.uuid4().hex[:8]}-{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

@@ -8,16 +8,14 @@ from vivavoce.errors import UserError
 from vivavoce.models.joint import ModelConfig
 from vivavoce.objectives.correlation import CorrelationConfig
 from vivavoce.objectives.speaker import AamSoftmaxConfig
-from vivavoce.signal.voice import FbankConfig
 from vivavoce.training.checkpoint import load_weights, save_weights
 from vivavoce.training.config import TrainingConfig
-from vivavoce.training.data import TrainingData
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.training.step import JointLoss
 from vivavoce.training.trainer import Trainer
 from vivavoce.training.validation import Validation
 
-from ..synthetic import CHANNELS, MELS
+from ..synthetic import CHANNELS, MELS, make_data
 
 MODEL = ModelConfig.model_validate(
     {
@@ -34,11 +32,11 @@ CONFIG = TrainingConfig(
 
 def make_trainer(path, corpus, validation_corpus, config=CONFIG) -> Trainer:
     run = RunFolder.open(path) if path.exists() else RunFolder.create(path, config)
-    data = TrainingData(*corpus, config, FbankConfig())
+    data = make_data(*corpus, config)
     torch.manual_seed(0)
     model = MODEL.build(MELS, CHANNELS)
     store = corpus[1]
-    model.fit_echo(store.echo_of(item) for item in data.liveness_items)
+    model.fit_statistics(store.originals(data.liveness_items))
     loss = JointLoss(AamSoftmaxConfig().build(16, data.classes), CorrelationConfig(), config.swaps, config.replacements)
     return Trainer(config, 0, model, loss, data, Validation(*validation_corpus, seed=0), run)
 

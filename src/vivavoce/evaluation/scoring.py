@@ -27,7 +27,7 @@ class RecordingScores:
 
     embeddings: np.ndarray  # (recordings, embedding_dim) float32, unit length
     liveness: np.ndarray  # (recordings,) logit; NaN where the probe gives no answer
-    quality: list[ProbeQuality]
+    quality: Sequence[ProbeQuality]
 
 
 class SpeakerScores(NamedTuple):

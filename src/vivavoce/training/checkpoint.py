@@ -21,6 +21,7 @@ class TrainerState(TypedDict):
     loss: dict[str, Any]
     optimiser: dict[str, Any]
     progress: dict[str, Any]
+    data: dict[str, Any]
 
 
 def save_weights(model: nn.Module, path: Path) -> None:

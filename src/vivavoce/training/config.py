@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from vivavoce.corpus.sampling import RandomConfig, SamplerConfig, SpeakerBalancedConfig
 from vivavoce.errors import UserError
 
 
@@ -16,6 +17,12 @@ class TrainingConfig(BaseModel):
     epochs: int = Field(default=30, ge=1, description="passes over the recordings of the correlation task")
     liveness_batch: int = Field(default=48, ge=4, description="recordings a step for the correlation task")
     speaker_batch: int = Field(default=64, ge=2, description="crops a step for the speaker task")
+    liveness_sampler: SamplerConfig = Field(
+        default_factory=RandomConfig, description="which recordings meet in a batch of the correlation task"
+    )
+    speaker_sampler: SamplerConfig = Field(
+        default_factory=SpeakerBalancedConfig, description="which recordings meet in a batch of the speaker task"
+    )
     liveness_crop_s: float = Field(default=3.0, ge=1.0, description="seconds of a crop for the correlation task")
     speaker_crop_s: float = Field(default=2.0, ge=0.5, description="seconds of a crop for the speaker task")
     swaps: int = Field(default=1, ge=0, description="swapped-echo negatives made of each live crop of a batch")
@@ -41,7 +48,7 @@ class TrainingConfig(BaseModel):
         default="auto", description="of the voice trunk; auto: bfloat16 where the device computes it natively"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int = Field(default=2, ge=1, description="processes that extract features")
+    workers: int = Field(default=2, ge=1, description="processes that read, augment and extract")
 
     @field_validator("shift_s")
     @classmethod

@@ -1,116 +1,133 @@
 """The training recordings as an endless supply of seeded random batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import count, islice
+from typing import Any
 
 import numpy as np
-import torch
 
 from vivavoce.corpus.manifest import Row
+from vivavoce.corpus.sampling import Items, Sampler
 from vivavoce.errors import UserError
-from vivavoce.features.batch import LivenessBatch, SpeakerBatch, gather_padded, gather_wrapped, random_starts
-from vivavoce.features.masks import mask_bands
-from vivavoce.features.store import FeatureStore
-from vivavoce.features.warp import change_speed, mel_warp_matrix
-from vivavoce.signal.voice import FbankConfig
+from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.training.config import TrainingConfig
+from vivavoce.training.crops import Cutter, Step
+from vivavoce.training.supply import Batches, Supply
 
-FRAMES_PER_S = 100
+# The purpose of the seeds of the two samplers, whose own randomness comes from seed and epoch alone.
+SAMPLERS = 4
+MOST_EPOCHS = 2**20
 
 
 class TrainingData:
-    """Draws the batches of an epoch; all randomness comes from the seed and the epoch number."""
+    """Draws the batches of an epoch; all randomness comes from the seed, the epoch and the step."""
 
-    def __init__(self, rows: list[Row], store: FeatureStore, config: TrainingConfig, voice: FbankConfig) -> None:
-        self.store = store
-        self.config = config
-        self.speakers = sorted({row.speaker for row in rows})
-        number = {speaker: index for index, speaker in enumerate(self.speakers)}
-        self.labels = np.array([number[row.speaker] for row in rows])
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        heard: np.ndarray,
+        supply: Supply,
+        config: TrainingConfig,
+        front_end: FrontEndConfig,
+        seed: int,
+        speeds: tuple[float, ...] = (1.0,),
+    ) -> None:
+        """Prepare the samplers.
+
+        Args:
+            rows: the training recordings.
+            heard: which of them the correlation task may use, ``(rows,)`` bool; see `judgeable`.
+            supply: where their features come from.
+            config: batches and crops.
+            front_end: what the features are.
+            seed: of every draw.
+            speeds: at which the supply may play recordings; each makes a speaker of its own.
+
+        Raises:
+            UserError: the recordings do not allow both tasks, or not the samplers that are asked for.
+        """
+        self.supply = supply
+        self.seed = seed
         self.live = np.array([row.meta.kind == "live" for row in rows])
-        probed = np.array([quality.usable for quality in store.quality])
-        readable = np.array([row.meta.kind.readable for row in rows])
-        self.liveness_items = np.flatnonzero(probed & readable)
-        self._check()
-        high = voice.high_freq if voice.high_freq > 0 else voice.sample_rate / 2 + voice.high_freq
-        self.warps = [mel_warp_matrix(voice.num_mel_bins, f, voice.low_freq, high) for f in config.speed_factors]
+        self.liveness_items = np.flatnonzero(heard)
+        names, self.speakers = np.unique([row.speaker for row in rows], return_inverse=True)
+        self._check(len(names))
+        self.cutter = Cutter(config, front_end, len(names), speeds)
+        seeds = np.random.SeedSequence([seed, 0, 0, SAMPLERS]).generate_state(2).tolist()
+        # A corpus smaller than a batch is a batch.
+        batch = min(config.liveness_batch, len(self.liveness_items))
+        judged = Items.of_rows([rows[item] for item in self.liveness_items.tolist()])
+        self.liveness_sampler: Sampler = config.liveness_sampler.build(judged, batch, seeds[0])
+        self.speaker_sampler: Sampler = config.speaker_sampler.build(
+            Items.of_rows(rows), config.speaker_batch, seeds[1]
+        )
+        self.position = (0, 0)  # epoch, and steps of it that were handed out
+        self._restored = False
 
     @property
     def classes(self) -> int:
         """Classes of the speaker task: each speaker at each speed."""
-        return len(self.speakers) * len(self.config.speed_factors)
+        return self.cutter.classes
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
-        return max(1, len(self.liveness_items) // self.config.liveness_batch)
+        """Steps of the first epoch; another may have some more or less, where batches are made by length."""
+        self.liveness_sampler.set_epoch(0)
+        return len(self.liveness_sampler)
 
-    def epoch(self, seed: int, epoch: int) -> Iterator[tuple[SpeakerBatch, LivenessBatch]]:
-        """Yield the batches of one epoch, the same for the same seed and epoch."""
-        rng = np.random.default_rng([seed, epoch])
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        order = rng.permutation(self.liveness_items)
-        batch = min(self.config.liveness_batch, len(order))
-        for step in range(self.steps):
-            items = order[step * batch : (step + 1) * batch]
-            yield self._speaker_batch(rng, generator), self._liveness_batch(items, rng, generator)
+    def epoch(self, epoch: int) -> Iterator[Batches]:
+        """Yield the batches of one epoch, the same for the same seed and epoch, from where `load_state_dict` stood."""
+        done = self.position[1] if self._restored and self.position[0] == epoch else 0
+        self.position, self._restored = (epoch, done), False
+        for batches in self.supply.batches(islice(self._steps(epoch), done, None), self.cutter):
+            self.position = (epoch, self.position[1] + 1)
+            yield batches
 
-    def _speaker_batch(self, rng: np.random.Generator, generator: torch.Generator) -> SpeakerBatch:
-        size = self.config.speaker_batch
-        # Speakers first, then a recording of each, so that a talkative speaker is not learnt at others' cost.
-        wanted = rng.permutation(np.resize(rng.permutation(len(self.speakers)), size))
-        items = self._by_speaker(wanted, rng)
-        speeds = rng.integers(len(self.warps), size=size)
-        frames = round(self.config.speaker_crop_s * FRAMES_PER_S)
-        voice = torch.empty(size, frames, self.store.voice.shape[1])
-        for index, factor in enumerate(self.config.speed_factors):
-            chosen = np.flatnonzero(speeds == index)
-            if not len(chosen):
-                continue
-            source = round(frames * factor)
-            starts = random_starts(self.store, items[chosen], source, rng)
-            crops = gather_wrapped(self.store.voice, self.store, items[chosen], starts, source)
-            voice[chosen] = crops if factor == 1.0 else change_speed(crops, self.warps[index], frames)
-        voice = mask_bands(voice, 2, self.config.mask_mels, generator)
-        voice = mask_bands(voice, 1, self.config.mask_frames, generator)
-        return SpeakerBatch(voice, torch.from_numpy(self.labels[items] + speeds * len(self.speakers)))
+    def close(self) -> None:
+        """End the workers."""
+        self.supply.close()
 
-    def _by_speaker(self, speakers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A random recording of each wanted speaker."""
-        order = np.argsort(self.labels, kind="stable")
-        counts = np.bincount(self.labels, minlength=len(self.speakers))
-        first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        return order[first[speakers] + np.floor(rng.random(len(speakers)) * counts[speakers]).astype(int)]
+    def state_dict(self) -> dict[str, Any]:
+        """Say which step comes next: behind the last one that was handed out, whatever was prepared beyond it."""
+        epoch, done = self.position
+        self.liveness_sampler.set_epoch(epoch)
+        return {"epoch": epoch, "step": done, "sampler": self.liveness_sampler.state_dict(done)}
 
-    def _liveness_batch(self, items: np.ndarray, rng: np.random.Generator, generator: torch.Generator) -> LivenessBatch:
-        frames = round(self.config.liveness_crop_s * FRAMES_PER_S)
-        starts = random_starts(self.store, items, frames, rng)
-        voice, lengths = gather_padded(self.store.voice, self.store, items, starts, frames)
-        echo, _ = gather_padded(self.store.echo, self.store, items, starts, frames)
-        live = torch.from_numpy(self.live[items]).float()
-        shifted_of = np.repeat(np.flatnonzero(self.live[items]), self.config.shifts)
-        shifted_items = items[shifted_of]
-        shifted_starts = self._shift(shifted_items, starts[shifted_of], rng)
-        shifted, shifted_lengths = gather_padded(self.store.echo, self.store, shifted_items, shifted_starts, frames)
-        voice = mask_bands(voice, 2, self.config.mask_mels, generator)
-        echo, shifted = (mask_bands(x, 2, self.config.mask_echo, generator) for x in (echo, shifted))
-        return LivenessBatch(voice, echo, lengths, live, torch.from_numpy(shifted_of), shifted, shifted_lengths)
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly behind the last step of a saved state.
 
-    def _shift(self, items: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Other starts for the echo, earlier or later, inside the recording: nothing is rolled, so there is no seam."""
-        low, high = (round(seconds * FRAMES_PER_S) for seconds in self.config.shift_s)
-        shift = rng.integers(low, high + 1, size=len(items)) * rng.choice([-1, 1], size=len(items))
-        shift = np.where(starts + shift < 0, np.abs(shift), shift)
-        # Too short a recording to shift so far: its end is still misaligned, and the crop shorter.
-        return np.minimum(starts + shift, self.store.frames[items] - FRAMES_PER_S // 2).clip(min=0)
+        Raises:
+            UserError: the state was saved over other recordings, with another seed or another sampler.
+        """
+        self.liveness_sampler.load_state_dict(state["sampler"])
+        list(self.liveness_sampler)  # it has said that the state is its own; where to go on, `position` knows
+        self.position, self._restored = (state["epoch"], state["step"]), True
 
-    def _check(self) -> None:
-        if len(self.speakers) < 2:
-            raise UserError(
-                f"The training manifest holds {len(self.speakers)} speaker; the speaker task needs two or more."
-            )
+    def _steps(self, epoch: int) -> Iterator[Step]:
+        """Plan the steps of an epoch: the correlation task's epoch, beside it as much of the speaker task."""
+        self.liveness_sampler.set_epoch(epoch)
+        plan = list(self.liveness_sampler)
+        for number, (chosen, spoken) in enumerate(zip(plan, self._speaker_batches(epoch), strict=False)):
+            items = self.liveness_items[chosen]
+            yield Step(self.seed, epoch, number, spoken, self.speakers[spoken], items, self.live[items])
+
+    def _speaker_batches(self, epoch: int) -> Iterator[np.ndarray]:
+        """Batches of the speaker sampler without end: its own epoch, then others that no epoch of training begins."""
+        for turn in count():
+            self.speaker_sampler.set_epoch(turn * MOST_EPOCHS + epoch)
+            yield from list(self.speaker_sampler)
+
+    def _check(self, speakers: int) -> None:
+        if speakers < 2:
+            raise UserError(f"The training manifest holds {speakers} speaker; the speaker task needs two or more.")
         kinds = self.live[self.liveness_items]
         if not len(kinds) or kinds.all() or not kinds.any():
             raise UserError(
                 f"The training manifest holds {int(kinds.sum())} live recordings and {int((~kinds).sum())} attacks "
                 "with a readable probe; the correlation task needs both, so simulate or record what is missing."
             )
+
+
+def judgeable(rows: Sequence[Row], usable: np.ndarray) -> np.ndarray:
+    """Which recordings the correlation task may use, ``(rows,)``: their probe is meant to be heard, and is (usable)."""
+    return usable & np.array([row.meta.kind.readable for row in rows])

@@ -19,6 +19,7 @@ class RunFolder:
         self.path = path
         self.config = path / "config.yaml"
         self.fingerprints = path / "manifests.json"
+        self.leaks = path / "leaks.json"
         self.best_weights = path / "checkpoints" / "best.safetensors"
         self.state = path / "checkpoints" / "trainer.pt"
         self.calibration = path / "calibration.json"
@@ -126,8 +127,17 @@ def _read_yaml(path: Path) -> Any:
         raise UserError(f"{path} is damaged; restore it from a copy or train again.") from error
 
 
+# Settings that change no loss: how many processes work, how far ahead, and where a store is kept (what is in it binds).
+_FREE = {"training": ("workers",), "features": ("prefetch", "store")}
+
+
 def _binding(config: Any) -> Any:
-    """Everything of a configuration that a run's losses depend on: how many processes work is free to change."""
-    if not isinstance(config, dict) or not isinstance(config.get("training"), dict):
+    """Everything of a configuration that a run's losses depend on."""
+    if not isinstance(config, dict):
         return config
-    return {**config, "training": {name: value for name, value in config["training"].items() if name != "workers"}}
+    return {
+        section: {name: value for name, value in values.items() if name not in _FREE.get(section, ())}
+        if isinstance(values, dict)
+        else values
+        for section, values in config.items()
+    }

@@ -87,7 +87,7 @@ class JointLoss(nn.Module):
         mask = frame_mask(batch.lengths, batch.voice.shape[1]).to(device)
         echo_lengths = torch.cat([batch.lengths, batch.shifted_lengths])
         echo_mask = frame_mask(echo_lengths, batch.echo.shape[1]).to(device)
-        echo = model.standardise(torch.cat([batch.echo, batch.shifted_echo]).to(device))
+        echo = model.standardise(torch.cat([batch.echo, batch.shifted_echo]).to(device), echo_mask)
         # Only the convolutions: sums over time of the comparison keep their digits.
         with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
             voice = model.head.voice(model.stem(batch.voice.to(device), mask), mask)

@@ -93,7 +93,8 @@ class Trainer:
                 self.loss.load_state_dict(state["loss"])
                 self.optimiser.load_state_dict(state["optimiser"])
                 self.progress = Progress(**state["progress"])
-            except (RuntimeError, ValueError, TypeError) as error:
+                self.data.load_state_dict(state["data"])
+            except (RuntimeError, ValueError, TypeError, KeyError) as error:
                 raise UserError(
                     f"{self.run.state} belongs to another model or another set of speakers than this run's config and "
                     "manifests give; train into another folder."
@@ -106,15 +107,16 @@ class Trainer:
         torch.manual_seed(self.seed + 1 + epoch)  # dropout
         self.model.train()
         began = time.monotonic()
-        sums = torch.zeros(len(StepLoss._fields))
+        sums, steps = torch.zeros(len(StepLoss._fields)), 0
         with progress_bar(f"Epoch {epoch + 1}/{self.config.epochs}", self.data.steps) as advance:
-            for speaker_batch, liveness_batch in self.data.epoch(self.seed, epoch):
+            for speaker_batch, liveness_batch in self.data.epoch(epoch):
                 losses = self.loss(self.model, speaker_batch, liveness_batch, self._margin_share(), self.bfloat16)
                 self._step(losses.total)
                 sums += torch.stack([loss.detach().float().cpu() for loss in losses])
+                steps += 1
                 advance(1)
         names = ("loss", "loss_speaker", "loss_liveness", "loss_sync")
-        means = dict(zip(names, (sums / self.data.steps).tolist(), strict=True))
+        means = dict(zip(names, (sums / steps).tolist(), strict=True))
         return {**means, "seconds": round(time.monotonic() - began, 2)}
 
     def _step(self, loss: torch.Tensor) -> None:
@@ -154,5 +156,6 @@ class Trainer:
             "progress": dict(vars(self.progress)),
             "optimiser": self.optimiser.state_dict(),
             "loss": self.loss.state_dict(),
+            "data": self.data.state_dict(),
         }
         save_state(state, self.run.state)
