@@ -15,7 +15,8 @@ from vivavoce.evaluation.report import write_report
 from vivavoce.evaluation.results import Demonstration, EvaluationResult
 from vivavoce.evaluation.trials import make_trials, read_trials, references
 from vivavoce.features.front_end import VOICE_HZ, Wave, read_wave
-from vivavoce.features.store import open_store
+from vivavoce.features.offline import open_store
+from vivavoce.leakcheck import check_evaluation
 from vivavoce.signal.echo import doppler_spectrogram
 from vivavoce.verifier import LoadedRun, load_run
 
@@ -29,6 +30,7 @@ def evaluate(
     liveness_crop_s: float | None = None,
     demonstrations: Sequence[Demonstration] = (),
     command: str | None = None,
+    allow_leak: bool = False,
 ) -> tuple[EvaluationResult, Path]:
     """Evaluate ``run`` on the recordings of ``manifest``; returns the result and the path of its report.
 
@@ -40,13 +42,15 @@ def evaluate(
         liveness_crop_s: judge liveness on the middle of each recording, this many seconds.
         demonstrations: verdicts on single recordings to show on top of the report.
         command: what to show as the command that gives the same result again.
+        allow_leak: note in the report what the run was trained on, too, instead of refusing it.
 
     Raises:
-        UserError: the run, the manifest or the trials cannot be used.
+        UserError: the run, the manifest or the trials cannot be used, or the run was trained on some of it.
     """
     loaded = run if isinstance(run, LoadedRun) else load_run(run)
     manifest = Path(manifest)
     rows = read_rows(manifest)
+    notes = check_evaluation(rows, manifest, loaded.config.data, loaded.folder.fingerprints, allow_leak)
     if trials is None:
         pairs = make_trials(rows, seed=loaded.config.seed)
     else:
@@ -71,6 +75,7 @@ def evaluate(
     result = result.model_copy(
         update={
             "demonstrations": list(demonstrations),
+            "notes": [*result.notes, *notes],
             "config": loaded.config.model_dump(mode="json"),
             "hashes": {"manifest": digest[:16], "weights": weights[:16]},
         }

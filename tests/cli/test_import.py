@@ -71,7 +71,7 @@ def test_table_then_split(cli, index, tmp_path):
     }
     result = cli("split", tmp_path / "m.jsonl.gz", "--out", tmp_path / "s", "--fractions", 0.5, 0.25, 0.25, "--json")
     assert result.code == 0
-    parts = json.loads(result.out)
+    parts = json.loads(result.out)["parts"]
     assert [parts[name]["speakers"] for name in ("train", "validation", "test")] == [2, 1, 1]
     assert sum(len(read_rows(part["manifest"])) for part in parts.values()) == 8
 
@@ -81,7 +81,9 @@ def test_for_people(cli, index, tmp_path):
     assert result.out.startswith("8 recordings of 4 speakers, 0.00 h, 48000 Hz: ")
     assert result.err == ""
     result = cli("split", tmp_path / "m.jsonl", "--out", tmp_path / "s")
-    assert [line.split(":")[0] for line in result.out.splitlines()] == ["train", "validation", "test"]
+    first, *_ = parts = result.out.splitlines()[:3]
+    assert [line.split(":")[0] for line in parts] == ["train", "validation", "test"]
+    assert first.endswith(f"speakers: {tmp_path / 's' / 'train.jsonl.gz'}")
 
 
 def test_folders_kaldi_and_lhotse(cli, index, tmp_path):

@@ -1,5 +1,6 @@
 """`vivavoce train`."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,37 +11,70 @@ from vivavoce.cli.output import JsonOption, emit, out
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the config; repeatable.")
 ]
+AllowLeakOption = Annotated[
+    bool, typer.Option("--allow-leak", help="Go on where manifests share speakers, files or sources; it is recorded.")
+]
 
 
 def train(
     config: Annotated[Path, typer.Argument(help="The experiment as YAML.")],
-    out_dir: Annotated[Path, typer.Option("--out", help="The run folder to write.")],
+    out_dir: Annotated[Path, typer.Option("--out", help="The run folder to write; with --fold, the folder of runs.")],
     overrides: SetOption = None,
+    fold: Annotated[
+        str | None, typer.Option(metavar="K|all", help="Train fold K (from 0) of data.folds, or all, into OUT/fold-K.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
+    allow_leak: AllowLeakOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Train a speaker and liveness model into a run folder."""
+    """Train a speaker and liveness model into a run folder; training and validation must not leak into each other."""
     from vivavoce.config import ExperimentConfig
-    from vivavoce.experiment import Experiment
     from vivavoce.settings import load_settings
 
-    experiment = Experiment(load_settings(ExperimentConfig, config, overrides or []))
-    run = experiment.train(out_dir, resume)
+    settings = load_settings(ExperimentConfig, config, overrides or [])
+    if fold is None:
+        from vivavoce.experiment import Experiment
+
+        emit(_describe(Experiment(settings).train(out_dir, resume, allow_leak)), as_json, _show)
+        return
+    from vivavoce.crossvalidation import train_folds
+
+    runs = train_folds(settings, _fold(fold), out_dir, resume, allow_leak)
+    emit({"folds": [{"fold": number, **_describe(run)} for number, run in runs.items()]}, as_json, _show_folds)
+
+
+def _fold(text: str) -> int | None:
+    """Read ``--fold``; None: all of them."""
+    from vivavoce.errors import UserError
+
+    if text == "all":
+        return None
+    if not text.isdecimal():
+        raise UserError(f"--fold {text} is not possible; give a number from 0, or all.")
+    return int(text)
+
+
+def _describe(run: Any) -> dict[str, Any]:
     calibration = run.read_calibration()
-    result = {
+    return {
         "run": str(run.path),
         "validation": {
             "speaker_eer": calibration.speaker.eer,
             "liveness_eer": calibration.liveness.eer if calibration.liveness else None,
         },
+        "leaks": json.loads(run.leaks.read_text(encoding="utf-8")) if run.leaks.is_file() else [],
         "metrics": run.read_metrics(),
     }
-    emit(result, as_json, _show)
 
 
 def _show(result: dict[str, Any]) -> None:
     validation = result["validation"]
-    out.print(f"Run: [bold]{result['run']}[/]")
+    out.print(f"Run: [bold]{result['run']}[/]", soft_wrap=True)
     out.print(f"Validation: speaker EER {100 * validation['speaker_eer']:.1f} %", highlight=False)
     if validation["liveness_eer"] is not None:
         out.print(f"            liveness EER {100 * validation['liveness_eer']:.1f} %", highlight=False)
+
+
+def _show_folds(result: dict[str, Any]) -> None:
+    for run in result["folds"]:
+        _show(run)

@@ -10,6 +10,7 @@ import numpy as np
 from vivavoce import __version__
 from vivavoce.corpus.manifest import Row
 from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.ranges import range_notes
 from vivavoce.evaluation.results import EvaluationResult, VerdictRow
 from vivavoce.evaluation.scoring import RecordingScores, score_recordings, score_trials
 from vivavoce.evaluation.summaries import (
@@ -57,6 +58,7 @@ def evaluate_rows(
         UserError: there are no target or no non-target trials.
     """
     began = time.monotonic()
+    model.reset_out_of_range()
     scores = score_recordings(model, store, liveness_crop_s, progress="Scoring recordings")
     scored = time.monotonic()
     kinds = [row.meta.kind.value for row in rows]
@@ -89,6 +91,8 @@ def evaluate_rows(
             seed=seed,
         ),
         verdicts=count_verdicts(trials, cosine.scores, cosine.test_index, scores, calibration),
+        out_of_range=model.out_of_range,
+        notes=range_notes(model.out_of_range),
         versions=_versions(),
         scores=collect_scores(cosine.scores, labels, scores.liveness, kinds),
     )
