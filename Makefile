@@ -1,7 +1,7 @@
 # make quickstart   the main job, from nothing to four verdicts
 # make test         the test suite (what is marked slow is left to .ci/run)
 # make check        style and types
-# make bench        every figure of docs/benchmarks.md, on ../shared/data (about 25 minutes on two cores)
+# make bench        every figure of docs/benchmarks.md, on ../shared/data (about 50 minutes on two cores)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -40,6 +40,11 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/simulator_realism.py
 	$(BIN)/python benchmarks/real_speech.py
 	$(BIN)/python benchmarks/verify_latency.py --run runs/real_speech/run --manifest runs/real_speech/recordings/test/manifest.jsonl.gz
+	$(BIN)/python benchmarks/audit_scale.py
+	$(BIN)/python benchmarks/planted_faults.py
+	$(BIN)/python benchmarks/online_path.py
+	$(BIN)/python benchmarks/offline_online.py
+	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/render.py
 
 clean:

@@ -12,15 +12,15 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+from tables import LINE, Result, answered, percent, power, table
+from tables_data import audit_scale, memory, near_copies, offline_online, online_path, planted_faults
 from vivavoce.files import write_text
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 RESULTS = HERE / "results"
 MARKED = re.compile(r"<!-- begin (?P<name>\w+) -->\n.*?<!-- end (?P=name) -->", re.DOTALL)
-LINE = "\n"
 # Groups of the realism table; what its figures are named is up to the scripts beside this one.
 MEASURED_ROWS = ("emu_", "real phone")
 FITTED = "Simulated, with a published range"
@@ -28,7 +28,6 @@ MEASURED = "Measured people and phones through the same code, with a published r
 CIRCULAR = "Drawn from the published range, or one number chosen to meet it"
 OWN = "No published figure, our own bound"
 GROUPS = (FITTED, MEASURED, CIRCULAR, OWN)
-Result = dict[str, Any]
 
 
 def render(page: str, results: Path = RESULTS) -> str:
@@ -43,9 +42,9 @@ def render(page: str, results: Path = RESULTS) -> str:
 
     def fill(match: re.Match[str]) -> str:
         name = match["name"]
-        file, table = SECTIONS[name]
+        file, make = SECTIONS[name]
         path = results / file
-        body = f"\n{table(json.loads(path.read_text(encoding='utf-8')))}\n\n" if path.is_file() else ""
+        body = f"\n{make(json.loads(path.read_text(encoding='utf-8')))}\n\n" if path.is_file() else ""
         return f"<!-- begin {name} -->\n{body}<!-- end {name} -->"
 
     return MARKED.sub(fill, page)
@@ -59,19 +58,19 @@ def frontends_agreement(result: Result) -> str:
         rows.append(
             [
                 f"{row['front end']}, snip_edges={row['snip_edges']}",
-                _power(row["median"]),
-                f"{_power(resolved)} ({'reached' if resolved <= 1e-3 else 'missed'})",
-                _power(row["largest"]),
+                power(row["median"]),
+                f"{power(resolved)} ({'reached' if resolved <= 1e-3 else 'missed'})",
+                power(row["largest"]),
                 f"{1e6 * row['share above 1e-3']:.0f} in a million",
-                _power(row["ours − float64"]),
-                _power(row["Kaldi − float64"]),
+                power(row["ours − float64"]),
+                power(row["Kaldi − float64"]),
             ]
         )
     header = [
         *("Front end", "Median", "Largest within 80 dB of the frame's peak (asked: 1e-3)", "Largest of all"),
         *("Above 1e-3", "Ours from float64, largest", "Kaldi from float64, largest"),
     ]
-    return f"On {result['source']}.\n\n{_table(header, rows)}"
+    return f"On {result['source']}.\n\n{table(header, rows)}"
 
 
 def frontends_speed(result: Result) -> str:
@@ -83,7 +82,7 @@ def frontends_speed(result: Result) -> str:
         rows.append([f"↳ {name.strip()}" if name.startswith(" ") else f"**{name}**", f"{row['x real time']:,}"])
     machine = result["machine"]
     where = f"One core ({machine['processor']}), PyTorch {machine['torch']}. ↳ marks a peer of the line above it."
-    return f"{where}\n\n{_table(['Work', '× real time'], rows)}"
+    return f"{where}\n\n{table(['Work', '× real time'], rows)}"
 
 
 def simulator_speed(result: Result) -> str:
@@ -100,7 +99,7 @@ def simulator_speed(result: Result) -> str:
         f"{result['recordings']} recordings, {result['audio_s'] / 60:.0f} min of sound, made in "
         f"{result['seconds']:.1f} s; starting the processes and writing the files are counted, alignment is not."
     )
-    return f"{what}\n\n{_table(['What', '× real time'], rows)}"
+    return f"{what}\n\n{table(['What', '× real time'], rows)}"
 
 
 def simulator_realism(result: Result) -> str:
@@ -119,7 +118,7 @@ def simulator_realism(result: Result) -> str:
         for row in figures
     ]
     header = ["Figure", "Ours", "Unit", "Published", "Inside", "Source"]
-    return f"{LINE.join(counts)}\n\n{_table(header, rows)}"
+    return f"{LINE.join(counts)}\n\n{table(header, rows)}"
 
 
 def real_speech(result: Result) -> str:
@@ -135,14 +134,13 @@ def real_speech(result: Result) -> str:
     for row in result["rows"]:
         interval = "–"
         if row["low"] is not None:
-            interval = f"{_percent(row['low'])} to {_percent(row['high'])}, {row.get('method', 'bootstrap by speaker')}"
+            interval = f"{percent(row['low'])} to {percent(row['high'])}, {row.get('method', 'bootstrap by speaker')}"
         counted = (
             f"{row['trials']} target trials" if "trials" in row else f"{row['live']} live, {row['attacks']} attacks"
         )
-        reached = {None: "–", True: "yes", False: "**no**"}[row["reached"]]
-        rows.append([row["figure"], _percent(row["value"]), interval, counted, row["asked"], reached])
+        rows.append([row["figure"], percent(row["value"]), interval, counted, row["asked"], answered(row["reached"])])
     header = ["Figure", "EER", "95 % interval", "Over", "Asked", "Reached"]
-    return f"{' '.join(lines)}\n\n{_table(header, rows)}"
+    return f"{' '.join(lines)}\n\n{table(header, rows)}"
 
 
 def verify_latency(result: Result) -> str:
@@ -154,7 +152,7 @@ def verify_latency(result: Result) -> str:
         rows.append([name, f"{median:.0f} ms ({reached})", f"{tail:.0f} ms"])
     what = f"One recording of {result['seconds']:g} s, one thread ({result['machine']})."
     header = ["Tones", f"Median (asked: {result['asked_ms']:g} ms)", "95 % within"]
-    return f"{what}\n\n{_table(header, rows)}"
+    return f"{what}\n\n{table(header, rows)}"
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
@@ -164,6 +162,12 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "simulator_realism": ("simulator_realism.json", simulator_realism),
     "real_speech": ("real_speech.json", real_speech),
     "verify_latency": ("verify_latency.json", verify_latency),
+    "audit_scale": ("audit_scale.json", audit_scale),
+    "planted_faults": ("planted_faults.json", planted_faults),
+    "near_copies": ("planted_faults.json", near_copies),
+    "online_path": ("online_path.json", online_path),
+    "offline_online": ("offline_online.json", offline_online),
+    "memory": ("memory.json", memory),
 }
 
 
@@ -180,19 +184,6 @@ def _answer(row: Result) -> str:
     if row["inside"]:
         return "yes"
     return f"**no**: {row['why']}" if row.get("why") else "**no**"
-
-
-def _power(value: float) -> str:
-    return f"{value:.1e}".replace("e-0", "e-")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
-
-
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import csv
 import re
 import shlex
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from vivavoce.audio import audio_info, read_audio, write_wav
 from vivavoce.corpus.importers import finish
 from vivavoce.corpus.manifest import Row, read_rows, write_rows
+from vivavoce.corpus.metadata import Kind
 from vivavoce.corpus.table import read_table
 from vivavoce.simulate.alignment import AlignmentCache
 
@@ -78,6 +79,7 @@ def furnish(folder: Path, tiny: Tiny) -> None:
     shutil.copytree(tiny.run, folder / "quickstart" / "run")
     _speech(folder)
     _recorded(folder, tiny)
+    _lab(folder, tiny)
     first, other = tiny.speakers[:2]
     live = tiny.recordings("live", first)
     sources = {
@@ -130,16 +132,41 @@ def _tracks(folder: Path, rows: list[Row]) -> None:
 
 def _recorded(folder: Path, tiny: Tiny) -> None:
     """Recordings with a probe, as a lab would bring them: a table with all columns."""
-    columns = ("speaker", "session", "kind", "text", "device", "posture", "distance_cm", "probe_hz")
-    (folder / "recorded").mkdir()
-    with (folder / "recorded" / "index.csv").open("w", newline="") as file:
+    _table(folder / "recorded", read_rows(tiny.test))
+
+
+def _lab(folder: Path, tiny: Tiny) -> None:
+    """More of them, as they come from the phones: one file cut, one clipped, one copied under another's name."""
+    rows = [row for manifest in (tiny.train, tiny.validation, tiny.test) for row in read_rows(manifest)]
+    live = [row for row in rows if row.meta.kind is Kind.LIVE]
+    lab = folder / "lab"
+    other = next(row.speaker for row in live if row.speaker != live[0].speaker)
+    mislabelled = live[0].meta.model_copy(update={"source": "unknown"})
+    copy = replace(live[0], path=live[0].path.with_name("copy.wav"), speaker=other, meta=mislabelled)
+    _table(lab, rows, copy)
+    samples, rate = read_audio(live[0].path)
+    write_wav(lab / "copy.wav", 0.5 * samples[rate // 2 :], rate)
+    loud, cut = lab / live[5].path.name, lab / live[9].path.name
+    samples, rate = read_audio(loud)
+    write_wav(loud, np.clip(20 * samples, -1, 1), rate)
+    cut.write_bytes(cut.read_bytes()[:-40_000])
+
+
+def _table(folder: Path, rows: list[Row], *further: Row) -> None:
+    """Copy recordings to a folder with a table of all that is known of them; ``further`` rows have no file yet."""
+    columns = ("speaker", "session", "kind", "source", "text", "device", "posture", "distance_cm", "probe_hz")
+    folder.mkdir()
+    for row in rows:
+        shutil.copy(row.path, folder / row.path.name)
+    with (folder / "index.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["path", *columns])
-        for row in read_rows(tiny.test):
-            shutil.copy(row.path, folder / "recorded" / row.path.name)
+        for row in (*rows, *further):
             meta, tones = row.meta, row.meta.probe_hz or ()
-            values = (row.speaker, meta.session, meta.kind.value, row.text, meta.device, meta.posture, meta.distance_cm)
-            writer.writerow([row.path.name, *values, " ".join(f"{tone:g}" for tone in tones)])
+            source = (meta.model_extra or {}).get("source")
+            what = (row.speaker, meta.session, meta.kind.value, source, row.text)
+            where = (meta.device, meta.posture, meta.distance_cm)
+            writer.writerow([row.path.name, *what, *where, " ".join(f"{tone:g}" for tone in tones)])
 
 
 def _broken(folder: Path, good: Path) -> None:

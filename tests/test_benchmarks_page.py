@@ -13,7 +13,8 @@ PLACES = "".join(
     f"Text.\n\n<!-- begin {name} -->\nold\n<!-- end {name} -->\n\n"
     for name in (
         *("frontends_agreement", "frontends_speed", "simulator_speed"),
-        *("simulator_realism", "real_speech", "verify_latency"),
+        *("simulator_realism", "real_speech", "verify_latency", "audit_scale", "planted_faults", "near_copies"),
+        *("online_path", "offline_online", "memory"),
     )
 )
 
@@ -24,7 +25,9 @@ def render() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")  # as for a script that is run
+        spec.loader.exec_module(module)
     return module
 
 

@@ -13,11 +13,14 @@ import pytest
 import torch
 import typer.main
 
+import vivavoce.audit.checks  # noqa: F401 - fills the registry
+from vivavoce.audit.registry import CHECKS
 from vivavoce.cli.app import app
 from vivavoce.config import ExperimentConfig
 from vivavoce.evaluation.calibration import Calibration, PartCalibration
 from vivavoce.evaluation.verdict import Answer, Evidence, decide
 from vivavoce.experiment import build_model
+from vivavoce.features.augment import table
 from vivavoce.settings import load_settings
 from vivavoce.signal.probe import ProbeQuality
 from vivavoce.simulate.config import SimulationConfig
@@ -37,6 +40,8 @@ SMALL = {
     "simulate": ("--workers", "1"),
 }
 LONG = ("quickstart",)
+# A block that names these recordings needs them; the others do without.
+REAL = "../shared/data"
 
 
 def runnable(page: Path) -> list[Block]:
@@ -46,9 +51,10 @@ def runnable(page: Path) -> list[Block]:
 
 def test_no_page_and_no_language_is_missed() -> None:
     languages = {page.name: {block.language for block in blocks(page)} for page in PAGES}
-    assert languages.keys() >= {"README.md", "guide.md", "decisions.md", "benchmarks.md"}
+    assert languages.keys() >= {"README.md", "guide.md", "data.md", "decisions.md", "benchmarks.md"}
     assert languages["README.md"] == {"bash", "python"}
     assert languages["guide.md"] == {"bash", "console", "python", "text"}
+    assert languages["data.md"] == {"bash", "console", "python"}
     assert languages["benchmarks.md"] == {"bash"}
 
 
@@ -58,7 +64,26 @@ def test_every_block_works(page: Path, tiny: Tiny, tmp_path: Path, monkeypatch: 
     torch.set_num_threads(1)
     furnish(tmp_path, tiny)
     monkeypatch.chdir(tmp_path)
-    for block in runnable(page):
+    follow([block for block in runnable(page) if REAL not in block.text], monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+def test_what_is_shown_of_real_recordings_is_so(
+    shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = [block for page in PAGES for block in runnable(page) if REAL in block.text]
+    assert shown
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "data").symlink_to(shared_data)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    follow(shown, monkeypatch)
+
+
+def follow(shown: list[Block], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do what the blocks say, in the present folder."""
+    for block in shown:
         if block.language == "python":
             exec(compile(block.text, block.where, "exec"), {"__name__": "__docs__"})
         elif block.language == "text":
@@ -73,7 +98,9 @@ def check_command(command: Command, where: str, monkeypatch: pytest.MonkeyPatch)
     program, *words = command.words
     if program == "vivavoce" and words[0] not in LONG:
         result = run_cli(*words, *(() if command.fails else SMALL.get(words[0], ())))
-        assert result.code == (2 if command.fails else 0), f"{where}\n{result.err}"
+        # An audit that finds errors has worked, and says so with 1.
+        right = (2,) if command.fails else (0, 1) if words[0] == "audit" else (0,)
+        assert result.code in right, f"{where}\n{result.err}"
         check_output(command, result, where)
     elif program == "vivavoce":
         check_options(words, where)
@@ -95,20 +122,22 @@ def check_command(command: Command, where: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def check_output(command: Command, result: Result, where: str) -> None:
-    """What the page shows is printed, in that order; … stands for anything, and numbers may differ.
+    """What the page shows is printed, each stream in that order; … stands for anything, and numbers may differ.
 
     A verdict that rests on the model's scores may differ, too, but it must be one that there is.
     """
-    printed, position = normalised(result.out + result.err), 0
+    printed, position = [normalised(result.out), normalised(result.err)], [0, 0]
     for line in command.shown:
         verdict = normalised(line)
         if verdict.split(" ")[0] in {Answer.ACCEPT, Answer.NOT_LIVE, Answer.NOT_THE_SPEAKER}:
             assert verdict in possible_verdicts(), f"{where}: there is no such verdict: {line}"
             continue
         for part in line.split("…"):
-            found = printed.find(normalised(part), position)
-            assert found >= 0, f"{where}: not printed: {part}\n{result.out}{result.err}"
-            position = found + len(normalised(part))
+            wanted = normalised(part)
+            found = [text.find(wanted, begin) for text, begin in zip(printed, position, strict=True)]
+            stream = 0 if found[0] >= 0 else 1
+            assert found[stream] >= 0, f"{where}: not printed: {part}\n{result.out}{result.err}"
+            position[stream] = found[stream] + len(wanted)
 
 
 def normalised(text: str) -> str:
@@ -203,12 +232,25 @@ def test_the_example_configs_show_the_defaults() -> None:
     """Both files say that their values are the defaults; train.yaml names the two that are not."""
     experiment = load_settings(ExperimentConfig, ROOT / "examples" / "train.yaml")
     build_model(experiment)
-    data = experiment.data.model_dump()
+    data = experiment.data.model_dump(exclude_none=True)
     default = load_settings(ExperimentConfig, None, [f"data.{name}={value}" for name, value in data.items()])
     other = differing(experiment.model_dump(mode="json"), default.model_dump(mode="json"))
     assert other.keys() == {"model.trunk.channels", "model.trunk.pooled_channels"}, other
     simulation = load_settings(SimulationConfig, ROOT / "examples" / "simulation.yaml")
     assert not differing(simulation.model_dump(mode="json"), SimulationConfig().model_dump(mode="json"))
+
+
+def test_all_augmentations_are_in_the_table() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    for row in table():
+        assert row["keeps_correlation"] == "yes"  # the page says so of all of them
+        assert f"| `{row['name']}` | {row['what']} | {row['bands']} |" in page
+
+
+def test_all_checks_of_the_audit_are_in_the_table() -> None:
+    page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    listed = re.findall(r"`(\w+)`", page[page.index("| group | checks |") : page.index("**Confounds**")])
+    assert sorted(listed) == sorted(CHECKS)
 
 
 def differing(ours: object, default: object, key: str = "") -> dict[str, str]:
