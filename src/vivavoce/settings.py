@@ -1,6 +1,7 @@
 """Configs from YAML and ``key.path=value`` overrides, with errors that name the key, the value and what is allowed."""
 
 import difflib
+import json
 import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -84,6 +85,33 @@ def _source_of(location: Sequence[int | str], sources: Sources) -> str:
         if named:
             return " and ".join(dict.fromkeys(named))
     return ""
+
+
+def differences(there: Any, here: Any) -> list[str]:
+    """Say of each key in which two nested dictionaries of plain values differ: "a.b is 1 there and 2 here"."""
+    old, new = _flat(there), _flat(here)
+    return [
+        f"{key} is {_said(old, key)} there and {_said(new, key)} here"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key, _ABSENT) != new.get(key, _ABSENT)
+    ]
+
+
+_ABSENT = object()
+
+
+def _said(values: dict[str, Any], key: str) -> str:
+    return json.dumps(values[key]) if key in values else "not set"
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested dictionaries: ``{"a": {"b": 1}}`` gives ``{"a.b": 1}``."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flat
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import soxr
 
 from vivavoce.audio import write_wav
 from vivavoce.audit.audit import AuditResult, audit
-from vivavoce.audit.data import FileRef
+from vivavoce.audit.found import FileRef
 from vivavoce.corpus.cuts import Row
 from vivavoce.corpus.metadata import Kind
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vivavoce.audit.audit import AuditResult, audit
-from vivavoce.audit.data import FileRef
+from vivavoce.audit.found import FileRef
 from vivavoce.audit.report import MOST_FILES, file_line, render_report, value_text, write_report
 from vivavoce.corpus.cuts import Row
 from vivavoce.errors import UserError

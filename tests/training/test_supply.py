@@ -1,12 +1,5 @@
 """The same batches from a store, from worker processes and from the training device."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -210,45 +203,6 @@ def test_an_error_in_a_worker_is_the_same_sentence(rows, store, survey, tmp_path
         row.path.write_bytes(row.path.read_bytes()[:20_000])
     with pytest.raises(UserError, match="truncated"):
         list(data.epoch(0))
-
-
-ORPHANS = """
-import os, sys, threading, time
-sys.path.insert(0, sys.argv[1])
-from vivavoce.features.pool import spawn_pool
-
-def nothing():
-    pass
-
-if __name__ == "__main__":
-    pool = spawn_pool(1, nothing, ())
-    print(pool.submit(os.getpid).result(), flush=True)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes as Linux shows them")
-def test_workers_end_with_a_process_that_was_killed(tmp_path):
-    program = tmp_path / "orphans.py"
-    program.write_text(ORPHANS)
-    parent = subprocess.Popen([sys.executable, program, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    worker = int(parent.stdout.readline())
-    assert Path(f"/proc/{worker}").exists()
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{worker}").exists() and "Z" not in _state(worker) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert time.monotonic() < deadline
-
-
-def _state(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except OSError:
-        return "Z"
 
 
 def test_a_survey_is_kept_and_read_for_these_very_recordings_alone(rows, survey, tmp_path):

@@ -3,12 +3,12 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from vivavoce.audit.data import Data, probe_of
+from vivavoce.audit.found import Embeddings
 from vivavoce.corpus.cuts import Row
 from vivavoce.corpus.metadata import Kind, Metadata
 from vivavoce.progress import progress_bar
@@ -21,15 +21,6 @@ BATCH_ROWS = 32
 LEAST_S, LEAST_PEAK_DBFS = 0.5, -70.0
 # The length that was decoded: the manifest's may be the very fault that is looked for.
 _COLUMNS = "number, id, path, speaker, start_s, decoded_s, rate, channel, probe_hz, measured"
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    """Embeddings ``vectors`` ``(rows, dimensions)`` of the rows of these ``numbers`` ``(rows,)``, in order of id."""
-
-    numbers: np.ndarray
-    speakers: np.ndarray
-    vectors: np.ndarray
 
 
 @contextmanager

@@ -1,15 +1,14 @@
 """The registry: one check, one function, with its severity, what it looks for and how to mend what it finds."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from vivavoce.audit.config import AuditConfig
+from vivavoce.audit.data import Data
+from vivavoce.audit.found import Files, Found
 from vivavoce.errors import UserError
-
-if TYPE_CHECKING:
-    from vivavoce.audit.config import AuditConfig
-    from vivavoce.audit.data import Data, Files
 
 
 class Severity(StrEnum):
@@ -31,15 +30,6 @@ class Needs(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a check function found: the files, one sentence, and its figures."""
-
-    files: "Files"
-    what: str
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Finding:
     """One thing to know about a corpus.
 
@@ -55,14 +45,14 @@ class Finding:
 
     check: str
     severity: Severity
-    files: "Files"
+    files: Files
     what: str
     mend: str
     values: dict[str, Any]
     unit: str = ""
 
 
-CheckFunction = Callable[["Data", "AuditConfig"], Iterator[Found]]
+CheckFunction = Callable[[Data, AuditConfig], Iterator[Found]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ class Check:
     unit: str
     function: CheckFunction
 
-    def run(self, data: "Data", config: "AuditConfig") -> Iterator[Finding]:
+    def run(self, data: Data, config: AuditConfig) -> Iterator[Finding]:
         """Yield what the check finds."""
         for found in self.function(data, config):
             yield Finding(self.name, self.severity, found.files, found.what, self.mend, found.values, self.unit)

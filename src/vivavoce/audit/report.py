@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vivavoce.audit.audit import AuditResult
-from vivavoce.audit.data import FileRef
+from vivavoce.audit.found import FileRef
 from vivavoce.audit.registry import CHECKS, Finding, Severity
 from vivavoce.files import write_text
 

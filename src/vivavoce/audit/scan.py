@@ -2,15 +2,9 @@
 
 import os
 import sqlite3
-import threading
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
 from operator import itemgetter
 
 from threadpoolctl import threadpool_limits
@@ -18,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from vivavoce.audit.data import BATCH, Data, probe_of
 from vivavoce.audit.measure import Measurement, Span, measure_file
 from vivavoce.audit.state import KEY, Measured, SpanKey, save_measurements
-from vivavoce.errors import UserError
+from vivavoce.pool import ordered, spawn_pool
 from vivavoce.progress import progress_bar
 
 # What a worker takes at a time: a fraction of a second of work, so that all are busy to the end and little is lost by a
@@ -108,30 +102,12 @@ def _chunks(jobs: Iterator[Job]) -> Iterator[list[Job]]:
 
 def _in_parallel(chunks: Iterator[list[Job]], workers: int) -> Iterator[list[Measured]]:
     """Yield the measurements of each chunk in order, with a bounded number of them on their way."""
-    # Spawned, not forked: a forked copy of a thread pool (of BLAS, of torch) can hang.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _end_with_parent)
-    waiting: deque[Future[list[Measured]]] = deque()
+    pool = spawn_pool(workers)
     try:
-        for chunk in chunks:
-            waiting.append(pool.submit(_measure, chunk))
-            if len(waiting) >= AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A process that measures recordings was killed, perhaps for want of memory; run the same command again "
-            "with fewer --workers, it goes on from where it stopped."
-        ) from error
+        for _, measured in ordered(pool, _measure, chunks, AHEAD * workers, "worker that measures recordings"):
+            yield measured
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when the process that gave it work was killed; it would wait for more for ever."""
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (wait([parent.sentinel]), os._exit(1)), daemon=True).start()
 
 
 def _measure(chunk: list[Job]) -> list[Measured]:

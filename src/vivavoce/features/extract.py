@@ -16,12 +16,13 @@ from vivavoce.errors import UserError
 from vivavoce.features.extractor import Extracted, Extractor, hear
 from vivavoce.features.folder import STREAMS, ShardIndex, StoreFolder, UnusableStore
 from vivavoce.features.plan import Estimate, Plan, make_plan
-from vivavoce.features.pool import ordered, spawn_pool
 from vivavoce.features.sources import content_digest, first_changed, stamp
-from vivavoce.features.spec import StoreSpec, difference
+from vivavoce.features.spec import StoreSpec
 from vivavoce.features.store import Qualities
 from vivavoce.files import TEMPORARY, append_to, atomic_path
+from vivavoce.pool import ordered, spawn_pool
 from vivavoce.progress import progress_bar
+from vivavoce.settings import differences
 
 # Recordings a worker takes at a time: enough to keep hand-overs rare, few enough to keep all workers busy to the end.
 CHUNK = 16
@@ -120,7 +121,7 @@ def _claim(place: StoreFolder, plan: Plan, replace: bool) -> None:
                 f"{place.path} is not empty and holds no store of features; choose an empty folder."
             ) from error
     else:
-        differs = difference(record.spec, plan.spec.described())
+        differs = next(iter(differences(record.spec, plan.spec.described())), None)
         if differs is None and record.key != plan.key:
             differs = "it is of other recordings, channels, spans or probes"
         if differs and not replace:
@@ -234,9 +235,9 @@ def make_all(rows: Sequence[Row], spec: StoreSpec, workers: int) -> Generator[Ma
         extractor = Extractor(spec.front_end, spec.augment)
         yield from (make(extractor, spec, row) for row in rows)
         return
-    pool = spawn_pool(min(workers, len(chunks)), _start_worker, (spec,))
+    pool = spawn_pool(min(workers, len(chunks)), _start_worker, spec)
     try:
-        for _, results in ordered(pool, _work, chunks, ahead=2 * workers):
+        for _, results in ordered(pool, _work, chunks, 2 * workers, "worker that computes features"):
             yield from results
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

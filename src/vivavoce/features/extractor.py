@@ -4,6 +4,8 @@ Offline stores and online batches both come from here. Each recording is compute
 its features are the same to the last bit whatever is computed beside it, in this process or another.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +15,6 @@ from vivavoce.corpus.manifest import Row
 from vivavoce.errors import UserError
 from vivavoce.features.augment import Augment, AugmentConfig
 from vivavoce.features.front_end import FrontEndConfig, Probe, Wave, batch_features, read_wave
-from vivavoce.features.pool import one_thread
 from vivavoce.features.store import FeatureStore, Qualities
 
 # A tenth of a second holds no word; much less would not even hold a frame.
@@ -96,3 +97,14 @@ def in_memory(extracted: list[Extracted]) -> FeatureStore:
         Qualities.collect(one.probe.quality for one in extracted),
         speeds=np.array([one.speed for one in extracted]),
     )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, as workers do: how a sum is shared among threads would show in its last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

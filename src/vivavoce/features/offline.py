@@ -11,8 +11,9 @@ from vivavoce.features.extract import extract_store
 from vivavoce.features.folder import STREAMS, Record, ShardIndex, StoreFolder, UnusableStore
 from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.features.sources import first_changed, stamps
-from vivavoce.features.spec import StoreSpec, difference, span_digests
+from vivavoce.features.spec import StoreSpec, span_digests
 from vivavoce.features.store import FeatureStore, Qualities, Shards
+from vivavoce.settings import differences
 
 
 def open_store(rows: Sequence[Row], how: StoreSpec | FrontEndConfig, folder: Path, workers: int = 2) -> FeatureStore:
@@ -92,10 +93,10 @@ def holds(folder: Path, rows: Sequence[Row]) -> bool:
 
 
 def _refuse_other_spec(record: Record, spec: StoreSpec, folder: Path) -> None:
-    differs = difference(record.spec, spec.described())
+    differs = differences(record.spec, spec.described())
     if differs:
         raise UnusableStore(
-            f"The store {folder} is stale: {differs}; extract the features into another folder, or go back to the "
+            f"The store {folder} is stale: {differs[0]}; extract the features into another folder, or go back to the "
             "settings that it was made with."
         )
 

@@ -72,32 +72,6 @@ def _without_path(section: Any) -> Any:
     return {name: value for name, value in section.items() if name != "path"} if isinstance(section, dict) else section
 
 
-def difference(there: Any, here: Any) -> str | None:
-    """Name the first key that differs between two descriptions, with both values; None where they are alike."""
-    old, new = _flat(there), _flat(here)
-    for key in sorted(old.keys() | new.keys(), key=lambda name: (name != "version", name)):
-        if old.get(key, _ABSENT) != new.get(key, _ABSENT):
-            return f"{key} is {_said(old, key)} there and {_said(new, key)} here"
-    return None
-
-
-_ABSENT = object()
-
-
-def _said(values: dict[str, Any], key: str) -> str:
-    return json.dumps(values[key]) if key in values else "not set"
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested dictionaries as one: ``{"a": {"b": 1}}`` gives ``{"a.b": 1}``."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
 def span_digests(rows: Sequence[Row]) -> np.ndarray:
     """What a manifest says about the sound of each row, channel, span and known probe: ``(rows, 16)`` bytes."""
     digests = b"".join(

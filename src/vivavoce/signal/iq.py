@@ -161,11 +161,12 @@ def drift_removed(iq: Tensor, inside: Tensor) -> Tensor:
     signal = torch.complex(iq[:, :, 0].double(), iq[:, :, 1].double())
     slope = torch.zeros(iq.shape[:2], dtype=torch.float64, device=iq.device)
     for lag in DRIFT_LAGS:
-        if iq.shape[3] > lag:
-            both = inside[:, None, lag:] & inside[:, None, :-lag]
-            product = (signal[..., lag:] * signal[..., :-lag].conj() * both).sum(dim=2)
-            # What is known turns every product by the same angle, so that only the sum is turned back.
-            slope = slope + (product * torch.polar(torch.ones_like(slope), -slope * lag)).angle() / lag
+        both = inside[:, None, lag:] & inside[:, None, :-lag]
+        product = (signal[..., lag:] * signal[..., :-lag].conj() * both).sum(dim=2)
+        # What is known turns every product by the same angle, so that only the sum is turned back.
+        step = (product * torch.polar(torch.ones_like(slope), -slope * lag)).angle() / lag
+        # An item no longer than the lag has no products, and the angle of their sum, ±0, may be half a turn.
+        slope = slope + torch.where(both.any(dim=2), step, torch.zeros_like(step))
     turned = signal * _rotation(-slope, iq.shape[3])
     mean = (turned * weights).sum(dim=2, keepdim=True) / count[:, :, None]
     phase = (turned * mean.conj()).angle() * weights
@@ -228,7 +229,8 @@ def gain_removed(iq: Tensor, inside: Tensor, shares: Tensor) -> Tensor:
     Args:
         iq: relative I/Q ``(batch, tones, 2, frames)``.
         inside: frames that lie in the recording, ``(batch, frames)``.
-        shares: what each tone counts for, ``(batch, tones)``, with the sum 1.
+        shares: what each tone counts for, ``(batch, tones)``, with the sum 1; or 0, where no tone is used and all I/Q
+            is zero.
     """
     weights = inside[:, None, None, :].double()
     carrier = ((iq * weights).sum(dim=3, keepdim=True) / weights.sum(dim=3, keepdim=True).clamp(min=1)).to(iq.dtype)
@@ -236,7 +238,7 @@ def gain_removed(iq: Tensor, inside: Tensor, shares: Tensor) -> Tensor:
     in_phase = (iq * carrier).sum(dim=2, keepdim=True) / power
     gain = (in_phase * shares[:, :, None, None]).sum(dim=1, keepdim=True)
     # Effective number of tones: 1 / Σ share², as many as there are where all count alike.
-    enough = (shares.square().sum(dim=1) * GAIN_TONES <= 1) & (shares.sum(dim=1) > 0)
+    enough = shares.square().sum(dim=1) * GAIN_TONES <= 1
     return torch.where(enough[:, None, None, None], iq / gain.clamp(min=LEAST_GAIN), iq)
 
 

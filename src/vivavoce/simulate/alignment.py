@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import re
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ import soxr
 from vivavoce.audio import read_audio
 from vivavoce.errors import UserError
 from vivavoce.files import is_disk_full
+from vivavoce.pool import spawn_pool
 from vivavoce.progress import progress_bar, track
 from vivavoce.simulate.phonemes import PHONEMES, SILENCE, Phone
 from vivavoce.simulate.spelling import pronounce
@@ -246,7 +246,7 @@ def _align_rows(missing: dict[str, "Row"], workers: int) -> Iterable[tuple[str, 
     if workers <= 1 or len(jobs) < 8:  # starting a process costs more than aligning a handful
         yield from map(_align_job, jobs)
         return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with spawn_pool(workers) as pool:
         pending = [pool.submit(_align_job, job) for job in jobs]
         try:
             for done in as_completed(pending):

@@ -1,12 +1,8 @@
 """A whole simulated data set: planned, made on all cores, resumable, with its manifest."""
 
 import hashlib
-import json
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +14,9 @@ from vivavoce.audio import audio_info
 from vivavoce.corpus.manifest import Row, write_rows
 from vivavoce.errors import UserError
 from vivavoce.files import write_text
+from vivavoce.pool import ordered, spawn_pool
 from vivavoce.progress import progress_bar
+from vivavoce.settings import differences
 from vivavoce.simulate.config import SIMULATOR_VERSION, SimulationConfig
 from vivavoce.simulate.motion import Motion
 from vivavoce.simulate.phonemes import Phone
@@ -101,18 +99,18 @@ def _render_all(jobs: list[Job], config: SimulationConfig, workers: int) -> Iter
         with single_threaded():
             yield from (render(job, config) for job in jobs)
         return
-    # Spawned, not forked: a fork of a process with threads (torch, BLAS) may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=single_threaded)
+    pool = spawn_pool(min(workers, len(jobs)))
+    chunks = [jobs[start : start + CHUNK] for start in range(0, len(jobs), CHUNK)]
     try:
-        yield from pool.map(partial(render, config=config), jobs, chunksize=CHUNK)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "A worker of the simulation died, most likely for lack of memory; run the same command again with "
-            "fewer --workers, and it goes on from here."
-        ) from error
+        for chunk, _ in ordered(pool, partial(_render, config=config), chunks, len(chunks), "worker of the simulation"):
+            yield from (None for _ in chunk)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _render(jobs: list[Job], config: SimulationConfig) -> None:
+    for job in jobs:
+        render(job, config)
 
 
 def _as_made(row: Row) -> Row:
@@ -163,25 +161,8 @@ def _compare(theirs: dict[str, Any], ours: dict[str, Any], out_dir: Path) -> Non
             f"{out_dir} was begun by version {theirs['version']} of the simulator, this is version {ours['version']}; "
             "choose another folder for --out."
         )
-    old, new = _flat(theirs["config"]), _flat(ours["config"])
-    differing = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-    if differing:
-        shown = ", ".join(f"{key} is {_said(old, key)} there and {_said(new, key)} here" for key in differing[:3])
+    if differing := differences(theirs["config"], ours["config"]):
         more = f" ({len(differing) - 3} more differ)" if len(differing) > 3 else ""
-        raise UserError(f"{out_dir} holds a simulation with another config: {shown}{more}; {mend}")
+        raise UserError(f"{out_dir} holds a simulation with another config: {', '.join(differing[:3])}{more}; {mend}")
     if theirs["inputs"] != ours["inputs"]:
         raise UserError(f"{out_dir} holds a simulation of other recordings, texts or motions; {mend}")
-
-
-def _said(config: dict[str, Any], key: str) -> str:
-    return json.dumps(config[key]) if key in config else "missing"
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Flatten nested dictionaries: ``{"a": {"b": 1}}`` to ``{"a.b": 1}``."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    flat: dict[str, Any] = {}
-    for key, inner in value.items():
-        flat |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat

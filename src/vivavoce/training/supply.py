@@ -15,10 +15,10 @@ from vivavoce.features.augment import AugmentConfig
 from vivavoce.features.batch import LivenessBatch, SpeakerBatch
 from vivavoce.features.extractor import Extractor, hear, in_memory
 from vivavoce.features.front_end import FrontEndConfig, Probe, Wave
-from vivavoce.features.pool import ordered, spawn_pool
 from vivavoce.features.spec import step_seeds
 from vivavoce.features.store import FeatureStore
 from vivavoce.features.survey import Survey
+from vivavoce.pool import ordered, spawn_pool
 from vivavoce.training.crops import COPIES, Cutter, Step
 
 Batches = tuple[SpeakerBatch, LivenessBatch]
@@ -93,10 +93,11 @@ class WorkerSupply:
     def batches(self, steps: Iterable[Step], cutter: Cutter) -> Iterator[Batches]:
         """Yield the batches of each step."""
         if self.pool is None:
-            self.pool = spawn_pool(self.workers, _start_worker, (*self.how, cutter))
+            self.pool = spawn_pool(self.workers, _start_worker, *self.how, cutter)
         # Recordings go along with each step, so that a worker's memory does not grow with the corpus.
         tasks = ((step, _recordings(self.rows, self.survey, step)) for step in steps)
-        for _, (speaker, liveness) in ordered(self.pool, _work, tasks, self.prefetch * self.workers):
+        ahead = self.prefetch * self.workers
+        for _, (speaker, liveness) in ordered(self.pool, _work, tasks, ahead, "worker that computes features"):
             yield SpeakerBatch(*map(torch.from_numpy, speaker)), LivenessBatch(*map(torch.from_numpy, liveness))
 
     def close(self) -> None:

@@ -5,7 +5,8 @@ from statistics import median
 
 from vivavoce.audit.config import AuditConfig
 from vivavoce.audit.data import Data, counted, joined, recordings
-from vivavoce.audit.registry import Found, Needs, Severity, check
+from vivavoce.audit.found import Found
+from vivavoce.audit.registry import Needs, Severity, check
 
 # Names of speakers in the figures of a finding; there may be a hundred thousand.
 SHOWN = 20

@@ -8,7 +8,8 @@ import numpy as np
 from vivavoce.audit.config import AuditConfig
 from vivavoce.audit.confounds import find_confounds
 from vivavoce.audit.data import BATCH, Data
-from vivavoce.audit.registry import Found, Needs, Severity, check
+from vivavoce.audit.found import Found
+from vivavoce.audit.registry import Needs, Severity, check
 
 # Feature by the expression that gives it; those of the sound are missing where no sound was read.
 METADATA = {"device": "device", "duration": "duration_s", "sample rate": "sample_rate"}

@@ -8,7 +8,8 @@ import numpy as np
 from vivavoce.audit.config import AuditConfig
 from vivavoce.audit.data import MAIN, OTHER, Data, recordings
 from vivavoce.audit.duplicates import FingerprintIndex
-from vivavoce.audit.registry import Found, Needs, Severity, check
+from vivavoce.audit.found import Found
+from vivavoce.audit.registry import Needs, Severity, check
 
 # Two rows that name one source recording are declared copies (simulated takes, augmented copies), kept together by the
 # split; between two manifests they are reported all the same.

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from vivavoce.audit.config import AuditConfig
 from vivavoce.audit.data import OPTIONAL, Data, counted, recordings
-from vivavoce.audit.registry import Found, Needs, Severity, check
+from vivavoce.audit.found import Found
+from vivavoce.audit.registry import Needs, Severity, check
 
 
 @check(

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from vivavoce.audit.checks.copies import seek_near
 from vivavoce.audit.config import AuditConfig
 from vivavoce.audit.data import MAIN, OTHER, Data, counted, joined, recordings
-from vivavoce.audit.registry import Found, Needs, Severity, check
+from vivavoce.audit.found import Found
+from vivavoce.audit.registry import Needs, Severity, check
 
 SHOWN = 20
 APART = "Split again with `vivavoce split`, which keeps them apart; figures on such a test split promise too much."

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from vivavoce.audit.config import AuditConfig
 from vivavoce.audit.data import Data, recordings
-from vivavoce.audit.registry import Found, Needs, Severity, check
+from vivavoce.audit.found import Found
+from vivavoce.audit.registry import Needs, Severity, check
 
 
 def _with_problem(data: Data, problem: str, what: str) -> Iterator[Found]:

@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import torch
+from threadpoolctl import threadpool_limits
 
 from vivavoce.errors import UserError
 
@@ -18,21 +17,23 @@ Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-def spawn_pool(workers: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> ProcessPoolExecutor:
+def spawn_pool(workers: int, start: Callable[..., Any] | None = None, *arguments: Any) -> ProcessPoolExecutor:
     """Start processes with one thread each; ``start(*arguments)`` runs first in each of them.
 
-    They are spawned, not forked: a forked copy of torch's thread pool can hang.
+    They are spawned, not forked: a forked copy of a thread pool (of BLAS, of torch) can hang.
     """
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, context, _begin, (start, arguments))
 
 
-def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-    torch.set_num_threads(1)
+def _begin(start: Callable[..., Any] | None, arguments: tuple[Any, ...]) -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    start(*arguments)
+    if start is not None:
+        start(*arguments)
+    # For good, and behind what the start has loaded: threads of small matrix products only wait for each other.
+    threadpool_limits(1)
 
 
 def _end_with(parent: Any) -> None:
@@ -42,12 +43,12 @@ def _end_with(parent: Any) -> None:
 
 
 def ordered(
-    pool: Executor, work: Callable[[Task], Result], tasks: Iterable[Task], ahead: int
+    pool: Executor, work: Callable[[Task], Result], tasks: Iterable[Task], ahead: int, worker: str = "worker"
 ) -> Iterator[tuple[Task, Result]]:
     """Yield each task with its result in the order of ``tasks``, at most ``ahead`` of them begun before their turn.
 
     Raises:
-        UserError: a worker died.
+        UserError: a worker died; the sentence calls it what ``worker`` says.
     """
     waiting: deque[tuple[Task, Future[Result]]] = deque()
     try:
@@ -61,20 +62,9 @@ def ordered(
             yield first, future.result()
     except BrokenProcessPool as error:
         raise UserError(
-            "A worker that computes features died, most likely for lack of memory; run the same command again with "
+            f"A {worker} died, most likely for lack of memory; run the same command again with "
             "fewer workers, and it goes on from what is done."
         ) from error
     finally:
         for _, future in waiting:
             future.cancel()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread, as workers do: how a sum is shared among threads would show in its last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
