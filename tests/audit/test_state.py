@@ -209,7 +209,7 @@ def test_an_open_result_does_not_hold_the_state(
 def test_a_dead_worker_ends_in_one_sentence(corpus: tuple[Path, list[Row]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan, "ALONE_S", 0.0)
     monkeypatch.setattr(scan, "_measure", _die)
-    with pytest.raises(UserError, match="worker that measures recordings died.*fewer workers"):
+    with pytest.raises(UserError, match=r"worker that measures recordings died.*fewer workers"):
         audit(corpus[0], workers=2)
 
 
