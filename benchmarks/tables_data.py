@@ -65,8 +65,8 @@ def online_path(result: Result) -> str:
     """Speed from sound files to features, ours and peers', on one core."""
     asked, rows = result["asked"], []
     for row in result["speed"]:
-        least = asked.get(row["features"]) if row["by"] == "vivavoce" else None
-        goal = least(row["x real time"], least, "×") if least else ["–", "–"]
+        target = asked.get(row["features"]) if row["by"] == "vivavoce" else None
+        goal = least(row["x real time"], target, "×") if target else ["–", "–"]
         by = f"**{row['by']}**" if row["by"] == "vivavoce" else row["by"]
         rows.append([row["features"], by, f"{row['x real time']:,}", *goal])
     times = [

@@ -56,6 +56,29 @@ def test_people_get_the_figures_in_words(copied_run, tiny):
     assert "liveness EER" in result.out
 
 
+def test_other_features_and_norms_go_all_the_way_to_a_verdict(tiny: Tiny, tmp_path: Path) -> None:
+    """MFCC with deltas of both orders, ranges fitted in training and carried in the weights, to evaluate and verify."""
+    run = tmp_path / "run"
+    settings = (
+        *("front_end.voice={type: mfcc, num_ceps: 20}", "front_end.deltas=2", "training.speed_factors=[1.0]"),
+        *("model.voice_norm={type: minmax}", "model.echo_norm={type: minmax}", "training.epochs=1"),
+    )
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert run_cli("train", tiny.config, "--out", run, *words).code == 0
+    result = run_cli("evaluate", run, tiny.test, "--json")
+    assert result.code == 0, result.err
+    shares = result.json["out_of_range"]
+    assert shares.keys() == {"voice", "echo"}
+    assert all(0 <= share < 0.2 for share in shares.values())
+    told = [note for note in result.json["notes"] if "outside the range" in note]
+    assert len(told) == sum(share > 1e-3 for share in shares.values())
+    live = tiny.recordings("live", tiny.speakers[0])
+    verdict = run_cli("verify", run, "--enrol", *live[:3], "--test", live[3], "--json")
+    assert verdict.code == 0, verdict.err
+    refused = run_cli("train", tiny.config, "--out", tmp_path / "warped", "--set", "front_end.deltas=1")
+    assert_refused(refused, "training.speed_factors", "front_end.deltas")
+
+
 def test_an_existing_run_is_not_overwritten(tiny):
     with unchanged(tiny.run):
         assert_refused(run_cli("train", tiny.config, "--out", tiny.run), "already holds a training run", "--resume")
