@@ -62,8 +62,8 @@ def ordered(
             yield first, future.result()
     except BrokenProcessPool as error:
         raise UserError(
-            f"A {worker} died, most likely for lack of memory; run the same command again with "
-            "fewer workers, and it goes on from what is done."
+            f"A {worker} died, most likely for lack of memory; run the same command again with fewer workers, and it "
+            'goes on from what is done (a script of your own needs `if __name__ == "__main__":` around its work).'
         ) from error
     finally:
         for _, future in waiting:

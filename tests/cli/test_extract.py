@@ -174,6 +174,7 @@ def test_a_store_of_part_of_the_recordings_is_refused(tiny, tmp_path):
         (["features.mode=online", "features.store=somewhere"], ["features", "store belongs to mode offline"]),
         (["features.mode=online", "features.copies=2"], ["features", "copies belongs to mode offline"]),
         (["features.where=device"], ["features", "where belongs to mode online"]),
+        (["features.prefetch=4"], ["features", "prefetch belongs to mode online"]),
         (["features.mode=sometimes"], ["features.mode", "'offline' or 'online'"]),
         (["features.mode=online", "features.augment.speed={}"], ["features.augment.speed", "training.speed_factors"]),
         (["front_end.deltas=1"], ["training.speed_factors warps log-mel features", "set it to [1.0]"]),

@@ -35,7 +35,7 @@ class FeaturesConfig(BaseModel):
         default="workers",
         description="online: augment and compute features in worker processes, or on the training device",
     )
-    prefetch: int = Field(default=2, ge=1, description="batches a worker prepares ahead of the training step")
+    prefetch: int = Field(default=2, ge=1, description="online: batches a worker prepares ahead of the training step")
 
     @model_validator(mode="after")
     def _nothing_without_effect(self) -> Self:
@@ -46,8 +46,9 @@ class FeaturesConfig(BaseModel):
             if idle:
                 raise ValueError(f"{idle[0]} belongs to mode offline; leave it out, or set mode to offline")
             return self
-        if self.where == "device":
-            raise ValueError("where belongs to mode online; leave it out, or set mode to online")
+        if self.where == "device" or self.prefetch != type(self).model_fields["prefetch"].default:
+            idle = "where" if self.where == "device" else "prefetch"
+            raise ValueError(f"{idle} belongs to mode online; leave it out, or set mode to online")
         if self.copies > 1 and self.augment.is_identity:
             raise ValueError("copies would all be the same; switch something on in augment, or set copies to 1")
         if self.copies == 1 and not self.augment.is_identity:

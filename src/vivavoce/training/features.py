@@ -46,7 +46,7 @@ def offline_features(
         store = open_store(rows, spec, folder, workers)
     heard = judgeable(rows, store.usable)
     model.fit_statistics(store.originals(np.flatnonzero(heard).tolist()))
-    return TrainingFeatures(OfflineSupply(store, how.prefetch), heard, spec.speeds)
+    return TrainingFeatures(OfflineSupply(store), heard, spec.speeds)
 
 
 def online_features(

@@ -37,22 +37,19 @@ class Supply(Protocol):
 
 
 class OfflineSupply:
-    """Cuts crops from a store, in a thread that runs ahead of the training."""
+    """Cuts crops from a store, when they are asked for: it takes some milliseconds a step.
 
-    def __init__(self, store: FeatureStore, prefetch: int = 2) -> None:
+    A thread that ran ahead would bring a second set of OpenMP threads, which take the cores from the training.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
         self.store = store
-        self.prefetch = prefetch
 
     def batches(self, steps: Iterable[Step], cutter: Cutter) -> Iterator[Batches]:
         """Yield the batches of each step; each recording in one of its copies."""
-        with ThreadPoolExecutor(1) as pool:
-            for _, batches in ordered(pool, lambda step: self.cut(step, cutter), steps, self.prefetch):
-                yield batches
-
-    def cut(self, step: Step, cutter: Cutter) -> Batches:
-        """The batches of one step."""
-        copies = step.generator(COPIES).integers(self.store.copies, size=len(step.items))
-        return cutter.cut(step, self.store, step.items * self.store.copies + copies)
+        for step in steps:
+            copies = step.generator(COPIES).integers(self.store.copies, size=len(step.items))
+            yield cutter.cut(step, self.store, step.items * self.store.copies + copies)
 
     def close(self) -> None:
         """Nothing outlives `batches`."""
