@@ -120,3 +120,16 @@ def test_without_its_weight_there_is_no_synchrony_loss(model, batch, speakers):
     assert without.sync == 0
     torch.testing.assert_close(without.liveness, with_it.liveness)
     torch.testing.assert_close(without.total, without.speaker + without.liveness)
+
+
+def test_gradients_are_added_up_in_order(model, batch, speakers):
+    """No step of the backward pass adds by several threads in whatever order they come: losses repeat to the digit."""
+    seen, waiting = set(), [joint_loss(model)(model, speakers, batch, 1.0, False).total.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            waiting += [parent for parent, _ in node.next_functions]
+    names = {type(node).__name__ for node in seen}
+    assert "IndexSelectBackward0" in names
+    assert not names & {"IndexBackward0", "IndexPutBackward0", "IndexPutImplBackward0"}

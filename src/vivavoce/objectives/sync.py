@@ -29,8 +29,8 @@ class SyncLoss(nn.Module):
 
         Windows that do not lie wholly in their utterance are left out; the loss is zero where fewer than two remain.
         """
-        keep = self._whole(lengths, voice.shape[2])
-        voice, echo = self._windows(voice)[keep], self._windows(echo)[keep]
+        kept = torch.nonzero(self._whole(lengths, voice.shape[2]))[:, 0]
+        voice, echo = (self._windows(stream).index_select(0, kept) for stream in (voice, echo))
         if len(voice) < 2:
             return voice.sum() * 0.0
         scale = self.log_scale.exp().clamp(max=MOST_SCALE)

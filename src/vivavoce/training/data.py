@@ -61,6 +61,8 @@ class TrainingData:
         self.speaker_sampler: Sampler = config.speaker_sampler.build(
             Items.of_rows(rows), config.speaker_batch, seeds[1]
         )
+        # Of the first epoch; another may have some more or less, where batches are made by length.
+        self.steps = len(self.liveness_sampler)
         self.position = (0, 0)  # epoch, and steps of it that were handed out
         self._restored = False
 
@@ -68,12 +70,6 @@ class TrainingData:
     def classes(self) -> int:
         """Classes of the speaker task: each speaker at each speed."""
         return self.cutter.classes
-
-    @property
-    def steps(self) -> int:
-        """Steps of the first epoch; another may have some more or less, where batches are made by length."""
-        self.liveness_sampler.set_epoch(0)
-        return len(self.liveness_sampler)
 
     def epoch(self, epoch: int) -> Iterator[Batches]:
         """Yield the batches of one epoch, the same for the same seed and epoch, from where `load_state_dict` stood."""

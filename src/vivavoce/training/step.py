@@ -95,7 +95,7 @@ class JointLoss(nn.Module):
         voice, echo = voice.float(), echo.float()
         lengths = torch.minimum(batch.lengths[pairing.voice], echo_lengths[pairing.echo])
         pair_mask = stream_mask(frame_mask(lengths, batch.voice.shape[1]).to(device))
-        result = model.head.compare(voice[pairing.voice], echo[pairing.echo], pair_mask)
+        result = model.head.compare(_chosen(voice, pairing.voice), _chosen(echo, pairing.echo), pair_mask)
         # Recorded attacks and negatives made here count alike, however many of either there are.
         made = (torch.arange(len(pairing.live)) >= len(batch.live)).long()
         labels = pairing.live.to(device)
@@ -104,5 +104,14 @@ class JointLoss(nn.Module):
             return judged, torch.zeros_like(judged)
         live = torch.nonzero(batch.live)[:, 0].to(device)
         own_mask = frame_mask(batch.lengths, batch.voice.shape[1])[:, ::STREAM_STRIDE].to(device)
-        streams = (centred(stream[live], own_mask[live]) for stream in (voice, echo))
+        streams = (centred(_chosen(stream, live), own_mask[live]) for stream in (voice, echo))
         return judged, self.sync(*streams, own_mask[live].sum(dim=1))
+
+
+def _chosen(streams: Tensor, items: Tensor) -> Tensor:
+    """Choose items of ``(batch, ...)``, any of them several times.
+
+    The gradient of ``streams[items]`` is added up by several threads in whatever order they come, so the last digits of
+    a run would not repeat; that of ``index_select`` is added up in order.
+    """
+    return streams.index_select(0, items.to(streams.device))
