@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from vivavoce.audit.audit import AuditResult
 from vivavoce.audit.found import FileRef
 from vivavoce.audit.registry import CHECKS, Finding, Severity
 from vivavoce.files import write_text
+from vivavoce.pages import page_environment
 
 TEMPLATE = "report.html.j2"
 # Files of one finding in the page; a browser shows so many at once, and the JSON has them all.
@@ -29,13 +28,7 @@ def write_report(result: AuditResult, path: Path | str) -> None:
 
 def render_report(result: AuditResult, now: datetime | None = None) -> str:
     """Give the page as HTML text; everything from the corpus is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {"number": number, "value": value_text, "named": _named}
     concerned = {finding.check for finding in result.findings}
     return environment.get_template(TEMPLATE).render(

@@ -6,7 +6,6 @@ from itertools import groupby
 from pathlib import Path
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.figure import Picture
@@ -31,6 +30,7 @@ from vivavoce.evaluation.results import (
 )
 from vivavoce.evaluation.trials import NONTARGET, TARGET
 from vivavoce.files import write_text
+from vivavoce.pages import page_environment
 
 TEMPLATE = "report.html.j2"
 VERDICT_WORDS = {
@@ -104,13 +104,7 @@ def draw_pictures(
 
 def render_report(result: EvaluationResult, pictures: Sequence[Picture] = ()) -> str:
     """Give the report as HTML text; everything from the result is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {
         "percent": percent,
         "estimate": estimate,

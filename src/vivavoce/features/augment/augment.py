@@ -73,17 +73,6 @@ class Augment:
         """Return how many times as fast each item is played, ``(items,)`` float64; 1.0 is untouched."""
         return self.speed.draw(np.asarray(seeds))
 
-    def speaker_labels(self, speakers: np.ndarray, speeds: np.ndarray, count: int) -> np.ndarray:
-        """Return the class of each item in the speaker task: every factor makes ``count`` speakers of its own.
-
-        Args:
-            speakers: ``(items,)`` int numbers of the speakers, below ``count``.
-            speeds: ``(items,)`` factors as `speeds` drew them.
-            count: number of speakers; the task has ``count · len(speed_factors)`` classes.
-        """
-        factors = np.array(self.speed_factors)
-        return np.asarray(speakers) + count * np.argmin(np.abs(np.asarray(speeds)[:, None] - factors), axis=1)
-
     def load(self) -> "Augment":
         """Read the user's sounds now, so that a damaged file is found before a long run and not within it.
 
