@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vivavoce.evaluation.figure import Picture
@@ -106,6 +106,7 @@ def test_the_voice_may_be_an_envelope(views: tuple[EchoView, EchoView]) -> None:
         assert "voice, dB" in _texts(picture)
 
 
+@example("_")
 @settings(max_examples=15, deadline=None)
 @given(st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=12))
 def test_any_label_is_drawn_as_it_is(label: str) -> None:

@@ -89,7 +89,7 @@ def histogram_picture(
             ):
                 share = np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0] / max(len(values), 1)
                 axis.stairs(share, edges, fill=True, color=hue, alpha=0.28, linewidth=0)
-                axis.stairs(share, edges, color=hue, linestyle=style, label=text, linewidth=1.4)
+                axis.stairs(share, edges, color=hue, linestyle=style, label=_shown(text), linewidth=1.4)
             if threshold is not None:
                 axis.axvline(
                     threshold, color=INK, linewidth=1.2, linestyle=":", label="threshold" if number == 0 else None
@@ -124,7 +124,7 @@ def det_picture(name: str, title: str, curves: Mapping[str, tuple[Floats, Floats
             x, y = (np.clip(norm.ppf(rate[keep]), low - 1, high + 1) for rate in (p_fa, p_miss))
             rate = eer(genuine, others).rate
             text = f"{label}, EER {percent(rate)}"
-            axis.plot(x, y, color=colour, linestyle=LINE_STYLES[number % len(LINE_STYLES)], label=text)
+            axis.plot(x, y, color=colour, linestyle=LINE_STYLES[number % len(LINE_STYLES)], label=_shown(text))
             point = np.clip(norm.ppf(rate), low, high)
             axis.plot(point, point, "o", color=colour, markersize=5, clip_on=False)
         axis.set(xlim=(low, high), ylim=(low, high), aspect="equal")
@@ -261,3 +261,8 @@ def species_labels(kinds: Sequence[str]) -> dict[str, str]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _shown(label: str) -> str:
+    """Keep a label that begins with an underscore, which matplotlib would leave out of the legend."""
+    return f" {label}" if label.startswith("_") else label
