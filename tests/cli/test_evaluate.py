@@ -131,3 +131,18 @@ def test_a_damaged_record_of_the_training_is_named(tiny, run, tmp_path):
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     (copy / "metrics.jsonl").write_text('{"epoch": 1, "spl')
     assert_refused(refused(copy, tiny.test, tmp_path), "metrics.jsonl is damaged")
+
+
+def test_the_table_shows_names_and_intervals_whole_on_eighty_columns(monkeypatch, capsys):
+    from rich.console import Console
+
+    from vivavoce.cli import evaluate
+
+    monkeypatch.setattr(evaluate, "out", Console(width=80))
+    widest = {"value": 1.0, "low": 1.0, "high": 1.0}
+    row = {"species": "recorded_ultrasound", "n_live": 4800, "n_spoof": 1200}
+    evaluate.show_evaluation({"liveness": [row | dict.fromkeys(("eer", "apcer", "bpcer"), widest)], "report": "r"})
+    printed = capsys.readouterr().out
+    assert "recorded_ultrasound" in printed
+    assert printed.count("100.0 %") == 3
+    assert printed.count("(100.0–100.0)") == 3

@@ -47,11 +47,14 @@ def evaluate(
 
 def show_evaluation(result: dict[str, Any]) -> None:
     """Print the main figures of an evaluation."""
-    from rich.table import Table
+    from rich.box import SIMPLE
+    from rich.table import Column, Table
 
     if speaker := result.get("speaker"):
         out.print(f"Speaker EER [bold]{_percent(speaker['eer'])}[/] over {speaker['n_target']} target trials")
-    table = Table("Attack", "Live", "Attacks", "EER", "Attacks accepted", "Live rejected")
+    # Without frames and with names that never break, eighty columns hold the longest name beside three full intervals.
+    columns = (Column("Attack", no_wrap=True), "Live", "Attacks", "EER", "Attacks accepted", "Live rejected")
+    table = Table(*columns, box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for row in result["liveness"]:
         rates = [_percent(row[name]) if row[name] else "–" for name in ("apcer", "bpcer")]
         table.add_row(row["species"], str(row["n_live"]), str(row["n_spoof"]), _percent(row["eer"]), *rates)
