@@ -1,93 +1,52 @@
 """The moving mouth: from phonemes in time to points of lips, chin and tongue, one speaker's way.
 
-Each phoneme pulls jaw, lips and tongue tip towards its targets (targets.py); neighbouring pulls blend by dominance
-(Cohen & Massaro 1993), so that gestures overlap and coarticulate. Nothing here sees the audio. Coordinates: origin at
-the resting mouth's centre, metres; x forward, y up, z to the speaker's left.
+Each phoneme pulls jaw, lips and tongue tip towards its targets; how the pulls blend in time is the family's:
+
+- ``table`` (the default): targets of each phoneme from a table (targets.py); each holds over the inner half of its
+  phoneme and falls as a Gaussian, and what overlaps blends by dominance (Cohen & Massaro 1993);
+- ``features``: targets by rule from phonological features, exponential dominance (articulation_features.py);
+- ``tasks``: gestural scores that drive critically damped springs (articulation_tasks.py).
+
+The others are there to judge a detector by mouths that its training did not know. Nothing here sees the audio.
+Coordinates: origin at the resting mouth's centre, metres; x forward, y up, z to the speaker's left.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.ndimage import gaussian_filter1d
 
+from vivavoce.simulate import articulation_features, articulation_tasks
+from vivavoce.simulate.articulation_config import GROUP, ArticulationConfig, Gestures, SpeakerArticulation
 from vivavoce.simulate.motion import RATE_HZ, Motion
 from vivavoce.simulate.phonemes import DIPHTHONGS, NUCLEUS_SHARE, SILENCE, Phone
 from vivavoce.simulate.targets import CHANNELS, DOMINANCE, PHONEME_INDEX, TARGETS_MM
 
-# Which clock drives a channel: jaw, lips and tongue are timed apart (Browman & Goldstein 1992: tiers of a score).
-_GROUP = np.array([0, 1, 1, 1, 2, 2])
+# Targets in mm and dominances, (phonemes, channels) each, of the families.
+_TABLES = {
+    "table": (TARGETS_MM, DOMINANCE),
+    "features": (articulation_features.TARGETS_MM, articulation_features.DOMINANCE),
+    "tasks": (articulation_tasks.TARGETS_MM, articulation_tasks.DOMINANCE),
+}
 _SOFT_CONTACT_MM = 0.6  # the lips' flesh gives way over about this much (Löfqvist & Gracco 1997: 1–2 mm compression)
 _PAUSE_S = 0.2  # a silence at least this long is a pause in which the mouth prepares what comes
 
 
-class ArticulationConfig(BaseModel):
-    """How differently people, and one person's utterances, move the mouth; calibrated to DESIGN §5 in benchmarks/."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    size: float = Field(default=1.0, gt=0, description="extent of all movements; 1 = the millimetres of the table")
-    gain_sd: float = Field(default=0.18, ge=0, description="speakers' extent of movement, lognormal sd, a channel each")
-    offset_sd_mm: float = Field(default=0.6, ge=0, description="speakers' posture, mm, a channel each")
-    phoneme_sd: float = Field(default=0.12, ge=0, description="speaker's own target of a phoneme, of a channel's range")
-    token_sd: float = Field(default=0.12, ge=0, description="scatter from token to token, of a channel's range")
-    width_ms: tuple[float, float] = Field(default=(15.0, 26.0), description="reach of a gesture past its phoneme, ms")
-    width_sd: float = Field(default=0.15, ge=0, description="scatter of that reach between gestures, lognormal sd")
-    lead_ms: tuple[float, float] = Field(
-        default=(-14.0, 18.0), description="gestures before their sound, ms, a speaker"
-    )
-    timing_sd_ms: float = Field(default=6.0, ge=0, description="scatter of a gesture's time, ms")
-    onset_lead_ms: tuple[float, float] = Field(
-        default=(100.0, 300.0), description="first gesture before speech begins, ms (DESIGN §5)"
-    )
-    residual_mm: float = Field(default=1.3, ge=0, description="movement that is no speech (breath, drift), mm RMS")
-    residual_hz: tuple[float, float] = Field(default=(0.3, 3.0), description="band of that movement, Hz")
-    smooth_ms: float = Field(default=9.0, ge=0, description="sd of the Gaussian that keeps movements below 10 Hz, ms")
-
-    @field_validator("width_ms", "lead_ms", "onset_lead_ms", "residual_hz")
-    @classmethod
-    def _in_order(cls, bounds: tuple[float, float]) -> tuple[float, float]:
-        if bounds[0] > bounds[1]:
-            raise ValueError(f"the lower bound comes first, but {bounds[0]:g} > {bounds[1]:g}")
-        return bounds
-
-    @field_validator("width_ms", "residual_hz")
-    @classmethod
-    def _positive(cls, bounds: tuple[float, float]) -> tuple[float, float]:
-        if bounds[0] <= 0 or bounds[1] > 1000:
-            raise ValueError(f"both bounds lie above 0 and up to 1000, but they are {bounds[0]:g} and {bounds[1]:g}")
-        return bounds
-
-
-@dataclass(frozen=True)
-class SpeakerArticulation:
-    """One speaker's way of moving: targets (phonemes, channels) in mm and the habits of timing."""
-
-    targets_mm: np.ndarray
-    span_mm: np.ndarray  # (channels,) scale of the token scatter
-    width_s: np.ndarray  # (groups,) jaw, lips, tongue
-    lead_s: np.ndarray  # (groups,)
-    upper_share: float  # of the lips' opening, done by the upper lip
-    head_scale: float
-    asymmetry: float
-    config: ArticulationConfig
-
-
 def draw_speaker(rng: np.random.Generator, config: ArticulationConfig | None = None) -> SpeakerArticulation:
-    """Draw a speaker: moderate scatter around the table that all speakers share (DESIGN §5)."""
+    """Draw a speaker: moderate scatter around the targets that all speakers share (DESIGN §5)."""
     config = config or ArticulationConfig()
     channels = len(CHANNELS)
-    span = TARGETS_MM.std(axis=0)
+    table, dominance = _TABLES[config.family]
+    span = table.std(axis=0)
     # Big movers are big in all channels, so half of the variance is common.
     gain = np.exp(config.gain_sd * (rng.standard_normal() + rng.standard_normal(channels)) / np.sqrt(2))
-    own = rng.standard_normal(TARGETS_MM.shape) * config.phoneme_sd * span
+    own = rng.standard_normal(table.shape) * config.phoneme_sd * span
     # A closure or a labiodental contact is a contact for everyone: who insists on a target does not stray from it.
-    own *= np.where(DOMINANCE >= 0.85, 0.4, 1.0)
+    own *= _closeness(dominance)
     offset = rng.standard_normal(channels) * config.offset_sd_mm
     offset[1] = 0.0  # lips that meet, meet at zero opening whatever the posture
     return SpeakerArticulation(
-        targets_mm=config.size * gain * (TARGETS_MM + own) + offset,
+        targets_mm=config.size * gain * (table + own) + offset,
         span_mm=config.size * gain * span,
         width_s=1e-3 * rng.uniform(*config.width_ms) * rng.uniform(0.9, 1.1, size=3),
         lead_s=1e-3 * rng.uniform(*config.lead_ms) + 1e-3 * rng.normal(0.0, 5.0, size=3),
@@ -115,16 +74,26 @@ def articulate(
     return _points(channels_mm, speaker)
 
 
+def _closeness(dominance: np.ndarray) -> np.ndarray:
+    """Tell by how much targets may scatter: those insisted on (closures, contacts) less than others."""
+    return np.where(dominance >= 0.85, 0.4, 1.0)
+
+
 def _gestures(
     phones: Sequence[Phone], duration_s: float, frames: int, speaker: SpeakerArticulation, rng: np.random.Generator
 ) -> np.ndarray:
-    """Blend the phonemes' targets by dominance: (frames, channels) in mm."""
+    """Move the articulators through the phonemes, by the speaker's family: (frames, channels) in mm."""
     index, start, end = _score(phones, duration_s, speaker.config, rng)
-    count = len(index)
     targets = speaker.targets_mm[index]
-    targets = targets + rng.standard_normal(targets.shape) * speaker.config.token_sd * speaker.span_mm * (
-        np.where(DOMINANCE[index] >= 0.85, 0.4, 1.0)
-    )
+    closeness = _closeness(_TABLES[speaker.config.family][1][index])
+    targets = targets + rng.standard_normal(targets.shape) * speaker.config.token_sd * speaker.span_mm * closeness
+    return _BLENDS[speaker.config.family](Gestures(index, start, end, targets), frames, speaker, rng)
+
+
+def _blend(gestures: Gestures, frames: int, speaker: SpeakerArticulation, rng: np.random.Generator) -> np.ndarray:
+    """Blend the targets of the table by dominance: (frames, channels) in mm."""
+    start, end, targets, index = gestures.start_s, gestures.end_s, gestures.targets_mm, gestures.index
+    count = len(index)
     jitter = 1e-3 * speaker.config.timing_sd_ms * rng.standard_normal((3, count, 1))
     middle = ((start + end) / 2)[:, None] - speaker.lead_s[:, None, None] + jitter
     # Full strength over the inner half of the phoneme, then a Gaussian fall whose width is the speaker's.
@@ -138,10 +107,13 @@ def _gestures(
     strength = DOMINANCE[index] * np.exp(0.2 * rng.standard_normal((count, len(CHANNELS))))
     blended = np.empty((frames, len(CHANNELS)))
     for group in range(3):
-        own = group == _GROUP
+        own = group == GROUP
         weight = strength[:, own]
         blended[:, own] = (pull[group].T @ (weight * targets[:, own])) / (pull[group].T @ weight)
     return blended
+
+
+_BLENDS = {"table": _blend, "features": articulation_features.blend, "tasks": articulation_tasks.blend}
 
 
 def _score(
