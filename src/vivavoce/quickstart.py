@@ -105,7 +105,10 @@ def gather(out: Path, corpus: Path | None, seed: int) -> list[Row]:
 def simulate_splits(
     rows: Sequence[Row], out: Path, plan: Plan, seed: int, workers: int, say: Callable[[str], None]
 ) -> dict[str, Path]:
-    """Split by speaker, then simulate each split with phones and rooms of its own; returns their manifests."""
+    """Split by speaker, then simulate each split with phones and rooms of its own; returns their manifests.
+
+    The test split also has other loudspeakers than the others, and kinds of attack that they do not have.
+    """
     splits = split_by_speaker(rows, seed=seed)
     _check_size(splits)
     write_splits(splits, out / "splits")
@@ -118,7 +121,7 @@ def simulate_splits(
     for index, (name, members) in enumerate(splits.items()):
         say(f"Simulating recordings: {name}")
         # Another seed is another pool of phones and rooms: the test split meets none that training has heard.
-        config = plan.simulation.model_copy(update={"seed": 3 * seed + index})
+        config = (plan.test if name == "test" else plan.simulation).model_copy(update={"seed": 3 * seed + index})
         manifests[name] = simulate_dataset(members, out / "recordings" / name, config, alignments, workers=workers)
     return manifests
 

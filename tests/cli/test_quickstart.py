@@ -6,8 +6,10 @@ import pytest
 
 from vivavoce import quickstart as quickstart_module
 from vivavoce.corpus.manifest import read_rows
+from vivavoce.corpus.metadata import HELD_OUT_KINDS, Kind
 from vivavoce.quickstart_plan import Plan, plan_for
 from vivavoce.simulate.config import KindCounts, SimulationConfig
+from vivavoce.simulate.pools import PoolConfig
 
 from ..synthetic import make_rows
 from ..tiny import Result, assert_refused, run_cli, snapshot, speak, unchanged
@@ -21,9 +23,11 @@ TRAINING = {"liveness_batch": 12, "speaker_batch": 16, "liveness_crop_s": 1.5, "
 
 
 def tiny_plan(rows, synthetic: bool, epochs: int | None = None) -> Plan:
-    counts = dict.fromkeys(("replay_handheld", "swapped_mouth", "shifted", "recorded_ultrasound"), 0.0)
+    counts = dict.fromkeys(("replay_handheld", "swapped_mouth", "shifted", "recorded_ultrasound", "probe_jammed"), 0.0)
     kinds = KindCounts(live=1, replay_stand=0.5, probe_absent=0.25, **counts)
-    return Plan(SimulationConfig(kinds=kinds), MODEL, {**TRAINING, "epochs": epochs or 2})
+    simulation = SimulationConfig(kinds=kinds, pools=PoolConfig(half="seen"))
+    test = SimulationConfig(kinds=kinds, pools=PoolConfig(half="unseen"))
+    return Plan(simulation, test, MODEL, {**TRAINING, "epochs": epochs or 2})
 
 
 def made(out: Path) -> dict[str, tuple[int, int]]:
@@ -114,3 +118,11 @@ def test_the_plan_makes_what_is_shown_for_the_smallest_speaker():
     assert plan_for(rows * 10, synthetic=False).simulation.kinds.probe_absent == 0.15
     assert plan_for(rows, synthetic=True, epochs=7).training["epochs"] == 7
     assert plan.training["epochs"] != 7
+
+
+def test_the_test_has_what_training_never_meets():
+    plan = plan_for(make_rows(["a", "b"], ["live"], utterances=4), synthetic=True)
+    assert (plan.simulation.pools.half, plan.test.pools.half) == ("seen", "unseen")
+    trained, tested = ({kind for kind, _ in config.kinds.items()} for config in (plan.simulation, plan.test))
+    assert not trained & {*HELD_OUT_KINDS}
+    assert tested == {*Kind}

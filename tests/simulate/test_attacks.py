@@ -7,13 +7,15 @@ import scipy.signal
 
 from vivavoce.corpus.cuts import Row
 from vivavoce.corpus.metadata import Kind
-from vivavoce.signal.probe import detect_tones
-from vivavoce.simulate.attacks import KINDS, POSTURES
+from vivavoce.signal.tones import detect_tones
+from vivavoce.simulate import loudspeaker
+from vivavoce.simulate.attacks.kinds import KINDS, POSTURES
 from vivavoce.simulate.config import SimulationConfig
+from vivavoce.simulate.job import Mouth
 from vivavoce.simulate.levels import probe_levels
 from vivavoce.simulate.phonemes import Phone
 from vivavoce.simulate.plan import Corpus, Planned, plan
-from vivavoce.simulate.render import Mouth, mouth_motion, samples_of
+from vivavoce.simulate.render import mouth_motion, samples_of
 from vivavoce.simulate.scatter import at_times
 from vivavoce.simulate.speech import RATE_HZ, active_level
 
@@ -28,12 +30,13 @@ CLEAN = {
     "direct_cm": 1.5,
     "rolloff_db_per_khz": 0,
 }
+BOOKSHELF = loudspeaker.SIZES["bookshelf"]
 ALL = dict.fromkeys(KindNames := [kind.value for kind in KINDS], 1)
 
 
 def config(**changes: object) -> SimulationConfig:
     return SimulationConfig.model_validate(
-        {"kinds": ALL, "distance_cm": 10, "distance_jitter": 0, "device": CLEAN, "stand_share": 1} | changes
+        {"kinds": ALL, "distance_cm": 10, "distance_jitter": 0, "device": CLEAN, "postures": "stand"} | changes
     )
 
 
@@ -82,11 +85,13 @@ def test_gain_control_makes_a_still_replay_move_with_the_voice(corpus: Corpus) -
     assert mean_dbc(corpus, config(device=strong), Kind.REPLAY_STAND) > still + 6
 
 
-def test_cone_stays_out_of_the_doppler_band(corpus: Corpus) -> None:
+def test_cone_stays_out_of_the_doppler_band(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     def wave_with(cone_dbc: float) -> tuple[np.ndarray, tuple[float, ...]]:
-        speaker = {"cone_dbc": cone_dbc, "second_db": -120, "third_db": -120}
+        pure = {"cone_dbc": cone_dbc, "second_db": -120, "third_db": -120}
+        size = loudspeaker.LoudspeakerSize.model_validate(BOOKSHELF.model_dump() | pure)
+        monkeypatch.setitem(loudspeaker.SIZES, "bookshelf", size)
         # One tone: eight would put their sidebands into each other's bands.
-        settings = config(loudspeaker=speaker, speech={"leakage_db_hz": -140}, probe={"tones": 1})
+        settings = config(pools={"loudspeakers": ["bookshelf"]}, speech={"leakage_db_hz": -140}, probe={"tones": 1})
         job = planned(corpus, settings, Kind.REPLAY_STAND)[0].job
         return samples_of(job, settings).astype(float), job.session.probe.tones_hz
 
@@ -108,7 +113,7 @@ def test_probe_absent_has_no_tones_and_live_has_them_all(corpus: Corpus) -> None
 
 
 def test_recorded_ultrasound_brings_a_second_set_of_tones_with_another_clock(corpus: Corpus) -> None:
-    settings = config(loudspeaker={"ultrasound_high_hz": 24_000})
+    settings = config()
     item = planned(corpus, settings, Kind.RECORDED_ULTRASOUND)[0]
     assert item.job.earlier is not None
     old, new = np.array(item.job.earlier.probe.tones_hz), np.array(item.job.session.probe.tones_hz)

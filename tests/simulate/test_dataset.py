@@ -62,7 +62,7 @@ def test_writes_48_khz_recordings_and_their_manifest(corpus: Corpus, whole: Path
         assert row.duration_s == pytest.approx(info.duration)
         assert (row.speaker, row.text) == (source.speaker, source.text)
         assert row.meta.session in ("s1", "s2")
-        assert row.meta.posture in ("stand", "handheld")
+        assert row.meta.posture in ("stand", "table", "handheld", "ear")
         assert row.meta.distance_cm is not None
         assert 4 <= row.meta.distance_cm <= 40
         assert row.meta.probe_hz is not None
@@ -147,11 +147,11 @@ def test_a_killed_run_continues_to_the_same_end(corpus: Corpus, whole: Path, tmp
 
 def test_another_config_into_the_same_folder_is_refused(corpus: Corpus, whole: Path) -> None:
     before = contents(whole)
-    other = config(stand_share=0.9, device={"noise_dbc_hz": -70})
+    other = config(postures={"stand": 0.9}, device={"noise_dbc_hz": -70})
     with pytest.raises(UserError, match=r"device\.noise_dbc_hz\.high is -60\.0 there and -70\.0 here.*another folder"):
         simulate_dataset(corpus.rows, whole, other, corpus.phones, workers=1)
-    with pytest.raises(UserError, match=r"stand_share is 0\.5 there and 0\.9 here"):
-        simulate_dataset(corpus.rows, whole, config(stand_share=0.9), corpus.phones, workers=1)
+    with pytest.raises(UserError, match=r"postures\.stand is 0\.4 there and 0\.9 here"):
+        simulate_dataset(corpus.rows, whole, config(postures={"stand": 0.9}), corpus.phones, workers=1)
     assert contents(whole) == before
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from vivavoce.simulate.draws import generator
-from vivavoce.simulate.loudspeaker import LoudspeakerConfig, band, cone_motion, draw_loudspeaker, play
+from vivavoce.simulate.loudspeaker import SIZES, band, cone_motion, draw_loudspeaker, play
 
 RATE = 48_000
-SPEAKER = draw_loudspeaker(generator(0, "speaker"), LoudspeakerConfig())
+SPEAKER = draw_loudspeaker(generator(0, "speaker"), "bookshelf")
 
 
 def tone(hertz: float, amplitude: float = 0.1) -> np.ndarray:
@@ -47,8 +47,25 @@ def test_cone_does_not_move_below_80_hz() -> None:
     assert spectrum[:50].max() < 1e-3 * spectrum[90:300].max()
 
 
-def test_one_for_ultrasound_reaches_it() -> None:
-    config = LoudspeakerConfig()
-    for seed in range(20):
-        speaker = draw_loudspeaker(generator(seed, "s"), config, ultrasound=True)
+@pytest.mark.parametrize("size", SIZES)
+def test_one_for_ultrasound_reaches_it(size) -> None:
+    for seed in range(10):
+        speaker = draw_loudspeaker(generator(seed, "s"), size, ultrasound=True)
         assert 20 * np.log10(np.abs(band(speaker, np.array([19_000.0])))[0]) > -3
+
+
+def test_sizes_differ_in_band_distortion_and_cone() -> None:
+    assert len(SIZES) >= 6
+    drawn = {size: [draw_loudspeaker(generator(s, "size"), size) for s in range(20)] for size in SIZES}
+
+    def median(size: str, name: str) -> float:
+        return float(np.median([getattr(speaker, name) for speaker in drawn[size]]))
+
+    # A phone has no bass: at 150 Hz it lies far below a monitor.
+    levels = {s: np.median([np.abs(band(one, np.array([150.0])))[0] for one in ones]) for s, ones in drawn.items()}
+    assert 20 * np.log10(levels["studio_monitor"] / levels["phone"]) > 12
+    assert len({round(median(size, "low_hz")) for size in SIZES}) == len(SIZES)
+    assert median("phone", "second") > 5 * median("studio_monitor", "second")
+    assert median("phone", "cone") > median("pa", "cone")
+    for ones in drawn.values():
+        assert all(-75 <= 20 * np.log10(one.cone) <= -65 for one in ones)  # DESIGN §5

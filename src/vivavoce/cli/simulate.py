@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def simulate(
     manifest: Annotated[Path, typer.Argument(help="Manifest of recorded speech.")],
     out_dir: Annotated[Path, typer.Option("--out", help="Folder for the recordings and their manifest.")],
-    config: Annotated[Path | None, typer.Option(help="What to simulate, as YAML. Default: all kinds.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="What to simulate, as YAML. Default: the kinds that training meets.")
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override one key of the config; repeatable."),

@@ -18,10 +18,11 @@ from vivavoce.pool import ordered, spawn_pool
 from vivavoce.progress import progress_bar
 from vivavoce.settings import differences
 from vivavoce.simulate.config import SIMULATOR_VERSION, SimulationConfig
+from vivavoce.simulate.job import Job
 from vivavoce.simulate.motion import Motion
 from vivavoce.simulate.phonemes import Phone
 from vivavoce.simulate.plan import Corpus, Planned, plan
-from vivavoce.simulate.render import Job, render, single_threaded
+from vivavoce.simulate.render import render, single_threaded
 
 MANIFEST = "manifest.jsonl.gz"
 RECORD = "simulation.yaml"
@@ -61,7 +62,7 @@ def simulate_dataset(
     planned = plan(corpus, out_dir, config)
     _check_targets(planned)
     _claim(out_dir, config, fingerprint(corpus))
-    open_jobs = [item.job for item in planned if not item.job.target.exists()]
+    open_jobs = [item.job for item in planned if not all(path.exists() for path in item.job.files(config))]
     with progress_bar("simulating", len(planned)) as advance:
         advance(len(planned) - len(open_jobs))
         for _ in _render_all(open_jobs, config, workers or cores()):

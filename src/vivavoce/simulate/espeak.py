@@ -4,12 +4,14 @@ The library (GPL-3.0) is loaded at run time from the optional package ``espeakng
 thread of one process uses it. Structures follow its ``speak_lib.h``.
 """
 
+import _ctypes
 import ctypes
 import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +71,14 @@ def restart() -> None:
 
     espeak's waves and times depend a little on what it said before, through variables that nothing resets.
     """
+    if _engine.cache_info().currsize:
+        _engine().close()
     _engine.cache_clear()
+
+
+def available() -> bool:
+    """Tell whether espeak-ng is installed."""
+    return find_spec("espeakng_loader") is not None
 
 
 class _Engine:
@@ -93,6 +102,14 @@ class _Engine:
         # Kept as an attribute: the library holds only a bare pointer.
         self._callback = _Callback(self._collect)
         self._library.espeak_SetSynthCallback(self._callback)
+
+    def close(self) -> None:
+        """Stop the library and take it out of memory: a new copy of it is loaded for the next engine."""
+        self._library.espeak_Terminate()
+        if sys.platform == "win32":
+            _ctypes.FreeLibrary(self._library._handle)
+        else:
+            _ctypes.dlclose(self._library._handle)
 
     def _collect(self, wave, count: int, events) -> int:
         if wave and count:

@@ -13,15 +13,20 @@ from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind, Metadata
 from vivavoce.errors import UserError
 from vivavoce.signal.probe import draw_probe
-from vivavoce.simulate.attacks import POSTURES, Session
+from vivavoce.simulate.attacks.kinds import PLAYED, POSTURES
+from vivavoce.simulate.attacks.mouthing import mouthed_along
+from vivavoce.simulate.attacks.take import Session
 from vivavoce.simulate.config import SimulationConfig
-from vivavoce.simulate.device import Device, draw_device
 from vivavoce.simulate.draws import generator
+from vivavoce.simulate.espeak import available
+from vivavoce.simulate.job import Job, Mouth, Source, true_phone_motion
 from vivavoce.simulate.motion import Motion
-from vivavoce.simulate.phonemes import Phone
-from vivavoce.simulate.render import Job, Mouth, Source
-from vivavoce.simulate.room import draw_room
+from vivavoce.simulate.phonemes import SILENCE, Phone
+from vivavoce.simulate.pools import Pools, draw_pools
 from vivavoce.simulate.speech import RATE_HZ
+
+# Spliced words begin this long after the recording's first sample at least, and end as long before its last, s.
+SPLICE_EDGE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -59,10 +64,7 @@ def plan(corpus: Corpus, out_dir: Path, config: SimulationConfig) -> list[Planne
         raise UserError("There are no recordings to simulate from; import some first.")
     if not config.kinds.items():
         raise UserError("All of `kinds` are 0, so there is nothing to simulate; ask for at least one kind.")
-    devices = [
-        draw_device(generator(config.seed, "device", str(i)), config.device, f"device{i + 1}", RATE_HZ)
-        for i in range(config.devices)
-    ]
+    pools = draw_pools(config.seed, config.pools, config.device, config.room, config.scatter)
     sessions = _deal_sessions(corpus.rows, config)
     counts = {kind: _counts(corpus.rows, kind, count, config.seed) for kind, count in config.kinds.items()}
     drawn: dict[tuple[str, str], Session] = {}
@@ -70,9 +72,9 @@ def plan(corpus: Corpus, out_dir: Path, config: SimulationConfig) -> list[Planne
     for row in corpus.rows:
         key = (row.speaker, sessions[row.id])
         if key not in drawn:
-            drawn[key] = draw_session(*key, devices, config)
+            drawn[key] = draw_session(*key, pools, config)
         planned += [
-            _plan_one(corpus, row, kind, turn, drawn[key], out_dir, config)
+            _plan_one(corpus, row, kind, turn, drawn[key], pools, out_dir, config)
             for kind in counts
             for turn in range(counts[kind][row.id])
         ]
@@ -81,17 +83,19 @@ def plan(corpus: Corpus, out_dir: Path, config: SimulationConfig) -> list[Planne
     return planned
 
 
-def draw_session(speaker: str, name: str, devices: Sequence[Device], config: SimulationConfig) -> Session:
+def draw_session(speaker: str, name: str, pools: Pools, config: SimulationConfig) -> Session:
     """Draw a session of a speaker: the speaker's own phone, a room, a fresh probe, posture and distance."""
-    own = int(generator(config.seed, "owner", speaker).integers(len(devices)))
+    own = int(generator(config.seed, "owner", speaker).integers(len(pools.devices)))
     rng = generator(config.seed, "session", speaker, name)
+    posture = config.postures.draw(rng)
+    distances = {"table": config.posture.table_cm, "ear": config.posture.ear_cm}
     return Session(
         name=name,
-        device=devices[own],
-        room=draw_room(rng, config.room, config.scatter),
+        device=pools.devices[own],
+        room=pools.rooms[int(rng.integers(len(pools.rooms)))],
         probe=draw_probe(rng, tones=config.probe.tones),
-        posture="stand" if rng.random() < config.stand_share else "handheld",
-        distance_m=config.distance_cm.draw(rng) / 100,
+        posture=posture,
+        distance_m=distances.get(posture, config.distance_cm).draw(rng) / 100,
     )
 
 
@@ -127,54 +131,96 @@ def _counts(rows: Sequence[Row], kind: Kind, count: float, seed: int) -> dict[st
 
 
 def _plan_one(
-    corpus: Corpus, row: Row, kind: Kind, turn: int, session: Session, out_dir: Path, config: SimulationConfig
+    corpus: Corpus,
+    row: Row,
+    kind: Kind,
+    turn: int,
+    session: Session,
+    pools: Pools,
+    out_dir: Path,
+    config: SimulationConfig,
 ) -> Planned:
     name = f"{row.id}.{kind}" + (f".{turn + 1}" if turn else "")
     rng = generator(config.seed, "plan", name)
-    posture = POSTURES.get(kind, session.posture)
-    limits = config.distance_cm
+    limits = {"table": config.posture.table_cm, "ear": config.posture.ear_cm}.get(session.posture, config.distance_cm)
     distance_cm = session.distance_m * 100 * np.exp(config.distance_jitter * rng.standard_normal())
     distance_cm = float(np.clip(distance_cm, limits.low, limits.high))
+    size = pools.loudspeakers[int(rng.integers(len(pools.loudspeakers)))]
     job = Job(
         id=name,
         kind=kind,
         target=out_dir / _file_name(row.speaker) / f"{_file_name(name)}.wav",
-        source=Source(row.path, row.channel, row.start_s, row.duration_s),
+        source=_source(row),
         session=session,
-        posture=posture,
+        posture=POSTURES.get(kind, session.posture),
         distance_m=distance_cm / 100,
         mouth=corpus.mouth(row),
+        loudspeaker=size if kind in PLAYED else None,
     )
-    extra: dict[str, Any] = {}
-    if kind is Kind.SWAPPED_MOUTH:
-        other = _other_utterance(corpus.rows, row, rng, config)
-        job = replace(job, mouth=corpus.mouth(other), delay_s=config.attack.mouth_delay_s.draw(rng))
-        extra["mouth"] = other.id
-    elif kind is Kind.SHIFTED:
-        shift_ms = float(rng.choice((-1.0, 1.0)) * rng.uniform(*config.attack.shift_ms))
-        job = replace(job, delay_s=shift_ms / 1000)
-        extra["shift_ms"] = round(shift_ms, 3)
-    elif kind is Kind.RECORDED_ULTRASOUND:
-        job = replace(job, earlier=draw_session(row.speaker, f"{session.name}/{name}", [session.device], config))
-    return Planned(job, _manifest_row(row, job, extra))
+    job, extra = _made_an_attack(corpus, row, job, rng, pools, config)
+    sway_m = float(np.std(true_phone_motion(job, config)[:, 0]))
+    return Planned(job, _manifest_row(row, job, sway_m, config, extra))
 
 
-def _other_utterance(rows: Sequence[Row], row: Row, rng: np.random.Generator, config: SimulationConfig) -> Row:
-    """Choose whose mouth, saying what, is put before the phone instead: another text, of this or another speaker."""
-    same = rng.random() < config.attack.same_speaker_share
+def _made_an_attack(
+    corpus: Corpus, row: Row, job: Job, rng: np.random.Generator, pools: Pools, config: SimulationConfig
+) -> tuple[Job, dict[str, Any]]:
+    """Add to a job what its kind draws; returns what the metadata say of it beyond our own names, too."""
+    attack = config.attack
+    if job.kind is Kind.SWAPPED_MOUTH:
+        same = rng.random() < attack.same_speaker_share
+        other = _other_utterance(corpus.rows, row, rng, same, job.kind)
+        return replace(job, mouth=corpus.mouth(other), delay_s=attack.mouth_delay_s.draw(rng)), {"mouth": other.id}
+    if job.kind is Kind.SHIFTED:
+        shift_ms = float(rng.choice((-1.0, 1.0)) * rng.uniform(*attack.shift_ms))
+        return replace(job, delay_s=shift_ms / 1000), {"shift_ms": round(shift_ms, 3)}
+    if job.kind is Kind.MOUTHING:
+        # An attacker's articulation of its own, whoever else is in the corpus.
+        mouth, lag_s = mouthed_along(job.mouth, f"{job.id}/attacker", rng, attack)
+        return replace(job, mouth=mouth, delay_s=lag_s), {"lag_ms": round(1000 * lag_s, 3)}
+    if job.kind is Kind.RECORDED_ULTRASOUND:
+        return replace(job, earlier=draw_session(row.speaker, f"{job.session.name}/{job.id}", pools, config)), {}
+    if job.kind is Kind.TTS:
+        text = row.text if available() else None
+        made_by = "vocoder" if text is None else "espeak-ng"
+        return replace(job, text=text, sex=row.meta.sex), {"synthesis": made_by}
+    if job.kind is Kind.SPLICED:
+        other = _other_utterance(corpus.rows, row, rng, True, job.kind)
+        played = rng.random() < attack.splice_played_share
+        size = pools.loudspeakers[int(rng.integers(len(pools.loudspeakers)))] if played else None
+        spans = (_splice(job.mouth, rng, attack.splice_s),)
+        return replace(job, other=_source(other), splices=spans, loudspeaker=size), {"spliced_from": other.id}
+    return job, {}
+
+
+def _splice(mouth: Mouth, rng: np.random.Generator, lengths_s: tuple[float, float]) -> tuple[float, float]:
+    """Draw which span of a voice is replaced, in s: within what is spoken, as far as the phones are known."""
+    spoken = [phone for phone in mouth.phones if phone.name != SILENCE]
+    first, last = (spoken[0].start_s, spoken[-1].end_s) if spoken else (0.0, mouth.duration_s)
+    first, last = max(first, SPLICE_EDGE_S), min(last, mouth.duration_s - SPLICE_EDGE_S)
+    length = min(rng.uniform(*lengths_s), 0.6 * mouth.duration_s, last - first)
+    start = rng.uniform(first, max(first, last - length))
+    return round(float(start), 4), round(float(start + length), 4)
+
+
+def _other_utterance(rows: Sequence[Row], row: Row, rng: np.random.Generator, same: bool, kind: Kind) -> Row:
+    """Choose another utterance, with another text, of the same or of another speaker, as far as there is one."""
     others = [other for other in rows if other.id != row.id and (other.text is None or other.text != row.text)]
     wanted = [other for other in others if (other.speaker == row.speaker) == same] or others
     if not wanted:
         raise UserError(
-            f"No other utterance than {row.id} is there for a swapped mouth; give more recordings or set "
-            "kinds.swapped_mouth to 0."
+            f"No other utterance than {row.id} is there for the kind {kind}; give more recordings or set "
+            f"kinds.{kind} to 0."
         )
     return wanted[int(rng.integers(len(wanted)))]
 
 
-def _manifest_row(row: Row, job: Job, extra: dict[str, Any]) -> Row:
+def _source(row: Row) -> Source:
+    return Source(row.path, row.channel, row.start_s, row.duration_s)
+
+
+def _manifest_row(row: Row, job: Job, sway_m: float, config: SimulationConfig, extra: dict[str, Any]) -> Row:
     session = job.session
-    samples = round(row.duration_s * RATE_HZ)
     meta = row.meta.of_what_is_said() | {
         "session": session.name,
         "kind": job.kind,
@@ -182,6 +228,12 @@ def _manifest_row(row: Row, job: Job, extra: dict[str, Any]) -> Row:
         "posture": job.posture,
         "distance_cm": round(job.distance_m * 100, 3),
         "probe_hz": () if job.kind is Kind.PROBE_ABSENT else session.probe.tones_hz,
+        "room": session.room.name,
+        "loudspeaker": job.loudspeaker,
+        "sway_mm": round(1000 * sway_m, 5),
+        "splices": job.splices or None,
+        "accelerometer": job.acceleration.name if config.accelerometer else None,
+        "mouth_motion": job.mouth_motion.name if job.shows_mouth(config) else None,
         "source": row.id,
         "simulated": True,
         **extra,
@@ -192,11 +244,11 @@ def _manifest_row(row: Row, job: Job, extra: dict[str, Any]) -> Row:
         speaker=row.speaker,
         text=row.text,
         start_s=0.0,
-        duration_s=samples / RATE_HZ,
+        duration_s=job.samples / RATE_HZ,
         sample_rate=RATE_HZ,
         channel=0,
         meta=Metadata.model_validate(meta),
-        file_samples=samples,
+        file_samples=job.samples,
         file_channels=1,
     )
 

@@ -123,7 +123,12 @@ def placed(grid: Grid, wave: np.ndarray) -> np.ndarray:
 
 
 def record(
-    rng: np.random.Generator, voice: np.ndarray, room: np.ndarray, emission: Emission | None, device: Device
+    rng: np.random.Generator,
+    voice: np.ndarray,
+    room: np.ndarray,
+    emission: Emission | None,
+    device: Device,
+    ambient: np.ndarray | None = None,
 ) -> np.ndarray:
     """Record a voice and a probe with one phone.
 
@@ -133,6 +138,7 @@ def record(
         room: impulse response from there to the phone, (taps,).
         emission: the probe with its echoes on the grid of ``grid_for(samples, taps)``; None: none is played.
         device: the phone.
+        ambient: spectrum of the room's noise at the phone on the same grid, (size // 2 + 1,); None: silence.
 
     Returns:
         (samples,) int16 at 48 kHz.
@@ -140,6 +146,8 @@ def record(
     grid = grid_for(len(voice), len(room))
     spectrum = placed(grid, voice)
     spectrum *= rfft(room.astype(np.float32), grid.size)
+    if ambient is not None:
+        spectrum += ambient
     if emission is not None:
         spectrum += probe_spectrum(grid, emission, device)
     spectrum *= response(device, frequencies(grid.size, RATE_HZ))

@@ -1,60 +1,24 @@
 """Makes one recording from its job, alone: in any order, by any worker, with the same samples."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vivavoce.audio import check_speech, read_audio, write_wav
-from vivavoce.corpus.metadata import Kind
+from vivavoce.simulate.accelerometer import write_acceleration
 from vivavoce.simulate.articulation import articulate, draw_speaker
-from vivavoce.simulate.attacks import KINDS, Session, Take
+from vivavoce.simulate.attacks.kinds import KINDS
+from vivavoce.simulate.attacks.take import Take
 from vivavoce.simulate.config import SimulationConfig
 from vivavoce.simulate.draws import generator
+from vivavoce.simulate.job import Job, Mouth, Source
 from vivavoce.simulate.motion import Motion
+from vivavoce.simulate.mouth_file import write_mouth
 from vivavoce.simulate.phonemes import Phone
 from vivavoce.simulate.scatter import draw_face
 from vivavoce.simulate.speech import RATE_HZ, voice_at_48k
 
 # A window may overrun the mouth's utterance by this much (rounding of durations) before the mouth goes on speaking, s.
 TOLERANCE_S = 0.02
-
-
-@dataclass(frozen=True)
-class Source:
-    """The recorded voice: a span of one channel of a sound file."""
-
-    path: Path
-    channel: int
-    start_s: float
-    duration_s: float
-
-
-@dataclass(frozen=True)
-class Mouth:
-    """Whose mouth moves and by what: phones in time, or a measured motion that takes their place."""
-
-    speaker: str
-    phones: tuple[Phone, ...]
-    duration_s: float
-    measured: Motion | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """One recording to make; ``delay_s``: the mouth is that much behind the voice."""
-
-    id: str
-    kind: Kind
-    target: Path
-    source: Source
-    session: Session
-    posture: str
-    distance_m: float
-    mouth: Mouth
-    delay_s: float = 0.0
-    earlier: Session | None = None
 
 
 def mouth_motion(
@@ -98,29 +62,49 @@ def samples_of(job: Job, config: SimulationConfig) -> np.ndarray:
     Raises:
         UserError: its source cannot be read or is not usable speech.
     """
-    source = job.source
-    wave, rate = read_audio(source.path, channel=source.channel, start_s=source.start_s, duration_s=source.duration_s)
-    check_speech(wave, rate, source.path)
-    voice = voice_at_48k(generator(config.seed, "recording", job.id, "speech"), wave, rate, config.speech)
+    # The plan's length, to the sample: a source may end a few samples early or late.
+    voice = np.zeros(job.samples, dtype=np.float32)
+    heard = _voice(job.source, job.id, config)[: job.samples]
+    voice[: len(heard)] = heard
     motion, origin = mouth_motion(job.mouth, len(voice) / RATE_HZ, job.delay_s, config, job.id)
     take = Take(
         id=job.id,
         config=config,
         session=job.session,
-        posture="stand" if job.posture == "stand" else "handheld",
+        posture=job.posture,
         distance_m=job.distance_m,
         voice=voice,
         face=draw_face(generator(config.seed, "speaker", job.mouth.speaker, "face"), config.scatter),
         motion=motion,
         motion_from_s=origin,
+        loudspeaker=job.loudspeaker,
         earlier=job.earlier,
+        other=None if job.other is None else _voice(job.other, f"{job.id}/other", config),
+        splices=job.splices,
+        text=job.text,
+        sex=job.sex,
     )
     return KINDS[job.kind](take)
 
 
+def _voice(source: Source, name: str, config: SimulationConfig) -> np.ndarray:
+    """Read a voice and bring it to 48 kHz; ``name`` seeds its fricatives' ultrasound."""
+    wave, rate = read_audio(source.path, channel=source.channel, start_s=source.start_s, duration_s=source.duration_s)
+    check_speech(wave, rate, source.path)
+    return voice_at_48k(generator(config.seed, "recording", name, "speech"), wave, rate, config.speech)
+
+
 def render(job: Job, config: SimulationConfig) -> None:
-    """Simulate one recording and write it, atomically."""
+    """Simulate one recording and write it, with the phone's acceleration and the mouth's motion where these are wanted.
+
+    Each file appears whole.
+    """
     write_wav(job.target, samples_of(job, config), RATE_HZ)
+    if config.accelerometer:
+        write_acceleration(job, config)
+    if job.shows_mouth(config):
+        seconds = job.samples / RATE_HZ
+        write_mouth(job.mouth_motion, *mouth_motion(job.mouth, seconds, job.delay_s, config, job.id), seconds)
 
 
 def single_threaded() -> threadpool_limits:

@@ -5,7 +5,7 @@ Every path is ``a_p e^{-j4π f r_p(t)/c}`` beside a direct path of 1, with ``a_p
 Origin: the resting mouth; metres; x toward the phone, y up, z to the speaker's left.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import Field
@@ -45,9 +45,6 @@ class ScatterConfig(Settings):
     clutter: int = Field(default=2, ge=0, le=8, description="reflectors of the room (desk, wall)")
     clutter_distance_m: Spread = Field(default=spread(0.4, 0.8, 2.0), description="distance of room reflectors, m")
     clutter_area_cm2: Spread = Field(default=spread(20, 60, 200), description="effective area of room reflectors, cm²")
-    loudspeaker_area_cm2: Spread = Field(
-        default=spread(10, 30, 80), description="effective front of a loudspeaker, cm²"
-    )
 
 
 @dataclass(frozen=True)
@@ -100,15 +97,21 @@ def draw_clutter(rng: np.random.Generator, config: ScatterConfig) -> Reflectors:
     )
 
 
-def loudspeaker_body(rng: np.random.Generator, config: ScatterConfig, place_m: np.ndarray) -> Reflectors:
+def loudspeaker_body(
+    rng: np.random.Generator, config: ScatterConfig, front_m2: float, place_m: np.ndarray
+) -> Reflectors:
     """Return a loudspeaker's still front: its centre at ``place_m`` and a second facet of the cabinet behind it."""
     behind = np.array([-rng.uniform(0.01, 0.05), rng.normal(0, 0.03), rng.normal(0, 0.03)])
-    area = config.loudspeaker_area_cm2.draw(rng) * 1e-4
     return Reflectors(
         positions_m=np.stack([place_m, place_m + behind])[:, None, :],
-        areas_m2=np.array([0.6 * area, 0.4 * area]),
+        areas_m2=np.array([0.6 * front_m2, 0.4 * front_m2]),
         strength=draw_losses(rng, config, 2)[:, None],
     )
+
+
+def carried_along(reflectors: Reflectors, path_m: np.ndarray) -> Reflectors:
+    """Move all of ``reflectors`` along one path (frames, 3), without turning them."""
+    return replace(reflectors, positions_m=reflectors.positions_m + path_m[None])
 
 
 def at_times(motion: Motion, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -36,6 +36,7 @@ _PITCH = {"F": (38, 72), "M": (28, 66)}
 _FORMANTS = {"F": (0.98, 1.12), "M": (0.90, 1.04)}
 _WORDS_PER_MINUTE = (138, 168)
 _PITCH_RANGE = (35, 65)
+_TILT = (-0.25, 0.35)
 _SILENCE_S = (0.3, 0.5)  # before and after: room for the mouth to prepare (DESIGN §5: onsets lead by 100–300 ms)
 _LEVEL_DBFS = (-26.0, -21.0)  # RMS of the speech, as phones record it
 _NOISE_DBFS = -68.0  # a quiet room; digital silence occurs in no recording
@@ -114,13 +115,21 @@ def draw_speakers(count: int, seed: int = 0) -> list[SyntheticSpeaker]:
         variants = [v for _ in range(-(-total // len(_VARIANTS[sex]))) for v in rng.permutation(_VARIANTS[sex])]
         formants, pitch = _spread(rng, _FORMANTS[sex], total), _spread(rng, _PITCH[sex], total)
         speed, span = _spread(rng, _WORDS_PER_MINUTE, total), _spread(rng, _PITCH_RANGE, total)
-        tilt = _spread(rng, (-0.25, 0.35), total)
+        tilt = _spread(rng, _TILT, total)
         for i in range(total):
             accent = _ACCENTS[int(rng.integers(len(_ACCENTS)))]
             settings = VoiceSettings(f"{accent}+{variants[i]}", round(speed[i]), round(pitch[i]), round(span[i]))
             name = f"v{2 * i + (sex == 'M'):03d}"
             people.append(SyntheticSpeaker(name, sex, settings, float(formants[i]), float(tilt[i])))
     return sorted(people, key=lambda person: person.name)
+
+
+def draw_speaker_of(sex: str, rng: np.random.Generator) -> SyntheticSpeaker:
+    """Draw one speaker of a sex (``F`` or ``M``), freely within the ranges of `draw_speakers`."""
+    voice = f"{_ACCENTS[int(rng.integers(len(_ACCENTS)))]}+{_VARIANTS[sex][int(rng.integers(len(_VARIANTS[sex])))]}"
+    speed, pitch, span = (round(rng.uniform(*bounds)) for bounds in (_WORDS_PER_MINUTE, _PITCH[sex], _PITCH_RANGE))
+    settings = VoiceSettings(voice, speed, pitch, span)
+    return SyntheticSpeaker("synthetic", sex, settings, float(rng.uniform(*_FORMANTS[sex])), float(rng.uniform(*_TILT)))
 
 
 def say(text: str, speaker: SyntheticSpeaker, rng: np.random.Generator) -> tuple[np.ndarray, int, list[Phone]]:

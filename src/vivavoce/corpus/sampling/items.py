@@ -34,7 +34,7 @@ class Items:
     def of_rows(cls, rows: Sequence[Row]) -> "Items":
         """Take the columns from rows of a manifest: lengths in s, further columns as the metadata have them."""
         names = {name for row in rows for name in (*row.meta.model_fields_set, *(row.meta.model_extra or ()))}
-        names -= {"kind", "probe_hz"}
+        names -= {"kind", "probe_hz", "splices"}
         columns = {name: np.array([getattr(row.meta, name, None) for row in rows], object) for name in sorted(names)}
         return cls(
             speakers=np.array([row.speaker for row in rows]),

@@ -1,0 +1,1 @@
+"""What stands before the phone, moves and sounds: one function for each kind of recording."""
