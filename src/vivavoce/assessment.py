@@ -9,6 +9,7 @@ import numpy as np
 
 from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.corpus.metadata import Kind
+from vivavoce.errors import UserError
 from vivavoce.evaluation.evaluate import evaluate_rows
 from vivavoce.evaluation.plots import EchoView
 from vivavoce.evaluation.report import write_report
@@ -51,7 +52,11 @@ def evaluate(
     manifest = Path(manifest)
     rows = read_rows(manifest)
     notes = check_evaluation(rows, manifest, loaded.config.data, loaded.folder.fingerprints, allow_leak)
-    if trials is None:
+    if loaded.calibration.speaker is None:
+        if trials is not None:
+            raise UserError(f"{loaded.folder.path} was trained without the speaker task; leave the trials out.")
+        pairs = []
+    elif trials is None:
         pairs = make_trials(rows, seed=loaded.config.seed)
     else:
         pairs = read_trials(Path(trials), references(rows))

@@ -12,8 +12,10 @@ from vivavoce.audio import check_speech, read_audio
 from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.localise import segments
 from vivavoce.evaluation.ranges import range_notes
-from vivavoce.evaluation.verdict import Evidence, Verdict, decide
+from vivavoce.evaluation.running import RunningVerdict, SequentialTest, decide_together
+from vivavoce.evaluation.verdict import Evidence, Verdict, decide, ratios
 from vivavoce.experiment import build_model
 from vivavoce.features.front_end import FrontEnd, Wave, batch_features, prepare_wave
 from vivavoce.models.joint import JointModel
@@ -75,8 +77,13 @@ class Verifier:
         """Return a verifier that knows this speaker: the mean of the recordings' embeddings.
 
         Raises:
-            UserError: a recording cannot be used, or holds less than 1 s.
+            UserError: a recording cannot be used or holds less than 1 s, or the run knows no speakers.
         """
+        if self.run.calibration.speaker is None:
+            raise UserError(
+                f"{self.run.folder.path} was trained without the speaker task and compares nobody; verify without "
+                "enrolling."
+            )
         if not recordings:
             raise UserError("No recording to enrol with was given; give one or more, three are usual.")
         waves = [self._read(path, channel, None, MIN_ENROLMENT_S, "enrolment") for path in recordings]
@@ -86,7 +93,11 @@ class Verifier:
         return enrolled
 
     def verify(
-        self, recording: Path | str, channel: int | None = 0, probe_hz: tuple[float, ...] | None = None
+        self,
+        recording: Path | str,
+        channel: int | None = 0,
+        probe_hz: tuple[float, ...] | None = None,
+        prior: float = 0.5,
     ) -> Verdict:
         """Judge one recording against the enrolled speaker.
 
@@ -95,29 +106,76 @@ class Verifier:
             channel: of a file with several; ``None`` takes their mean.
             probe_hz: the tones that the phone was told to play, Hz; ``None`` takes the tones found in the recording,
                 which cannot tell an old probe from this session's.
+            prior: how likely each question is answered yes beforehand; see `decide`.
 
         Raises:
             UserError: nobody is enrolled, or the recording cannot be used.
         """
-        return self.judge(self._read(recording, channel, probe_hz, MIN_TEST_S, "test"))
+        self._check_enrolment()
+        return self.judge(self._read(recording, channel, probe_hz, MIN_TEST_S, "test"), prior)
 
-    def judge(self, wave: Wave) -> Verdict:
+    def verify_together(
+        self,
+        recordings: Sequence[Path | str],
+        channel: int | None = 0,
+        probe_hz: tuple[float, ...] | None = None,
+        test: SequentialTest | None = None,
+    ) -> RunningVerdict:
+        """Judge recordings of one person together, in their order, until enough is known.
+
+        Args:
+            recordings: sound files; more may be added and all be given again while the verdict is to abstain.
+            channel: of files with several; ``None`` takes their mean.
+            probe_hz: the tones that the phone was told to play, Hz; ``None`` takes those found in each recording.
+            test: error rates to stay under; ``None``: 1 % false accepts and 5 % false rejects, with the correlation of
+                one speaker's recordings that the validation split showed.
+
+        Raises:
+            UserError: nobody is enrolled, no recording is given or one cannot be used, or the run knows no liveness.
+        """
+        self._check_enrolment()
+        if not recordings:
+            raise UserError("No recording to judge was given; give one or more.")
+        if self.run.calibration.liveness is None:
+            raise UserError(f"{self.run.folder.path} was trained without liveness, so recordings are never enough.")
+        waves = [self._read(path, channel, probe_hz, MIN_TEST_S, "test") for path in recordings]
+        calibration = self.run.calibration
+        found = [self._evidence(wave) for wave in waves]
+        return decide_together(
+            [decide(evidence, calibration) for evidence in found],
+            [ratios(evidence, calibration) for evidence in found],
+            calibration,
+            test or SequentialTest(correlation=self.run.calibration.liveness.correlation),
+        )
+
+    def judge(self, wave: Wave, prior: float = 0.5) -> Verdict:
         """Judge a recording that is already in memory.
 
         Raises:
             UserError: nobody is enrolled.
         """
-        if self.enrolment is None:
-            raise UserError("Nobody is enrolled yet; call enrol([...]) first and verify with what it returns.")
-        ((voice, echo),) = batch_features(self.run.front_end, [wave])
+        self._check_enrolment()
         self.run.model.reset_out_of_range()
-        speaker = float(self._embed(voice) @ self.enrolment)
-        liveness = float("nan")
-        if wave.quality.usable:
-            with torch.inference_mode():
-                liveness = float(self.run.model.liveness(voice[None], echo[None]).utterance[0])
-        verdict = decide(Evidence(speaker, liveness, wave.quality), self.run.calibration)
+        verdict = decide(self._evidence(wave), self.run.calibration, prior)
         return verdict.model_copy(update={"notes": range_notes(self.run.model.out_of_range)})
+
+    def _check_enrolment(self) -> None:
+        if self.run.calibration.speaker is not None and self.enrolment is None:
+            raise UserError("Nobody is enrolled yet; call enrol([...]) first and verify with what it returns.")
+
+    def _evidence(self, wave: Wave) -> Evidence:
+        """Scores of one recording, and the spans in it that do not belong."""
+        ((voice, echo),) = batch_features(self.run.front_end, [wave])
+        speaker = float(self._embed(voice) @ self.enrolment) if self.enrolment is not None else float("nan")
+        seconds = len(wave.samples) / wave.rate
+        calibration = self.run.calibration.liveness
+        if not wave.quality.usable or calibration is None:
+            return Evidence(speaker, float("nan"), wave.quality, seconds)
+        with torch.inference_mode():
+            judged = self.run.model.liveness(voice[None], echo[None])
+        threshold = calibration.segment_threshold
+        found = [] if threshold is None else segments(judged.frames[0].numpy(), threshold)
+        return Evidence(speaker, float(judged.utterance[0]), wave.quality, seconds, found)
 
     def _embed(self, voice: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():

@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vivavoce.audit.tones import measure_probe
-from vivavoce.signal.probe import draw_probe, probe_quality
+from vivavoce.signal.probe import draw_probe
+from vivavoce.signal.quality import probe_quality
 
 RATE = 48_000
 

@@ -54,12 +54,49 @@ def test_a_second_recording_behind_test_is_refused_and_never_enrolled(tiny, live
     for words in (
         (tiny.run, "--enrol", *live[:2], "--test", live[2], live[3]),
         ("--enrol", *live[:2], "--test", live[2], live[3], tiny.run),
-        (tiny.run, live[3], "--enrol", *live[:2], "--test", live[2]),
     ):
-        assert_refused(run_cli("verify", *words), f"{live[3]} belongs to no option")
+        assert_refused(run_cli("verify", *words), "Several recordings are behind --test", "--together")
+    strayed = run_cli("verify", tiny.run, live[3], "--enrol", *live[:2], "--test", live[2])
+    assert_refused(strayed, f"{live[3]} belongs to no option")
     assert_refused(
         run_cli("verify", tiny.run, "--enrol", *live[:2], tiny.run, "--test", live[2]), f"{tiny.run} belongs"
     )
+
+
+def test_several_recordings_are_decided_on_together(tiny, live):
+    words = ("verify", tiny.run, "--enrol", *live[:2], "--test", live[2], live[3], "--together")
+    found = run_cli(*words, "--json").json
+    assert [one["file"] for one in found["recordings"]] == [str(live[2]), str(live[3])]
+    alone = verify(tiny.run, live[:2], live[2], "--json").json
+    assert {key: found["recordings"][0][key] for key in alone if key != "notes"} == {
+        key: value for key, value in alone.items() if key != "notes"
+    }
+    each = run_cli(*words[:5], "--test", live[2], "--test", live[3], "--together", "--json").json
+    assert each == found
+    sure = run_cli(*words, "--false-accept", "1e-6", "--false-reject", "1e-6", "--json").json
+    assert sure["verdict"] == "abstain"
+    assert sure["needed"] > found["needed"]
+    people = run_cli(*words, "--false-accept", "1e-6", "--false-reject", "1e-6").out
+    assert "Together: undecided" in people
+    assert "Say another sentence." in people
+    assert_refused(run_cli("verify", tiny.run, "--test", live[2]), "Nobody is enrolled")
+
+
+def test_recordings_without_an_answer_decide_nothing_together(tiny, live):
+    absent = tiny.recordings("probe_absent")[0]
+    found = run_cli("verify", tiny.run, "--enrol", *live[:2], "--test", absent, "--together", "--json").json
+    assert found["verdict"] == "abstain"
+    assert found["log_ratio"] == 0
+    assert found["recordings"][0]["abstained"] == "absent"
+    assert found["advice"].startswith("Turn the media volume up")
+    assert found["advice"].endswith("Say another sentence.")
+
+
+def test_a_prior_moves_the_probabilities_alone(tiny, live):
+    even, rare = (verify(tiny.run, live[:3], live[3], "--json", *words).json for words in ((), ("--prior", "0.01")))
+    assert rare["verdict"] == even["verdict"]
+    assert rare["liveness_probability"] < even["liveness_probability"]
+    assert rare["speaker_probability"] < even["speaker_probability"]
 
 
 def test_people_get_the_verdict_with_its_reason(tiny, live):

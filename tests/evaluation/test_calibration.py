@@ -8,7 +8,13 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibration import Calibration, LogisticCalibration, PartCalibration
+from vivavoce.evaluation.calibration import (
+    Calibration,
+    LivenessCalibration,
+    LogisticCalibration,
+    PartCalibration,
+    intraclass_correlation,
+)
 from vivavoce.evaluation.metrics import eer
 
 scores = arrays(np.float64, st.integers(1, 30), elements=st.floats(-50, 50))
@@ -82,7 +88,8 @@ def test_the_threshold_is_the_eer_point() -> None:
 
 def test_a_calibration_survives_json() -> None:
     part = PartCalibration.fit([1.0, 2.0, 3.0], [0.0, 1.5])
-    for calibration in (Calibration(speaker=part, liveness=part), Calibration(speaker=part)):
+    mouth = LivenessCalibration.fit([1.0, 2.0, 3.0], [0.0, 1.5])
+    for calibration in (Calibration(speaker=part, liveness=mouth), Calibration(speaker=part)):
         stored = json.dumps(calibration.model_dump(mode="json"))
         assert Calibration.model_validate(json.loads(stored)) == calibration
 
@@ -107,3 +114,50 @@ def test_a_missing_class_is_a_clear_error(targets: list[float], nontargets: list
 def test_a_prior_outside_zero_and_one_is_refused() -> None:
     with pytest.raises(ValueError, match="prior"):
         LogisticCalibration.fit([1.0], [0.0], prior=1.0)
+
+
+def crops(rng, growth, speakers=200):
+    """Scores whose log-likelihood ratio is known: ``2 * score * (seconds / 3) ** growth``."""
+    seconds = rng.choice([2.0, 3.0, 6.0], speakers * 20)
+    drift = 2.0 * (seconds / 3) ** growth  # ratio a unit of score; scores N(±m, s²) with 2 m / s² = drift
+    live = rng.random(seconds.size) < 0.5
+    scores = np.where(live, 1, -1) * 1.0 + rng.normal(size=seconds.size) * np.sqrt(2 / drift)
+    return scores, seconds, live
+
+
+@pytest.mark.parametrize("growth", [0.0, 0.5, 1.0])
+def test_what_a_second_more_is_worth_is_found(growth):
+    scores, seconds, live = crops(np.random.default_rng(1), growth)
+    whole = LivenessCalibration.fit(scores[live], scores[~live])
+    fitted = whole.with_durations(scores[live], scores[~live], seconds[live], seconds[~live])
+    assert fitted.growth == pytest.approx(growth, abs=0.15)
+    true = 2.0 * scores * (seconds / 3) ** growth
+    sure = np.abs(true) < 4
+    np.testing.assert_allclose(fitted.evidence_of(scores, seconds)[sure], true[sure], atol=0.6)
+    assert (fitted.threshold, fitted.eer, fitted.n_target) == (whole.threshold, whole.eer, whole.n_target)
+
+
+@given(score=st.floats(-100, 100), seconds=st.floats(0.5, 60))
+def test_evidence_is_bounded_rises_with_the_score_and_with_time(score, seconds):
+    part = LivenessCalibration(
+        scale=1.0, offset=0.0, threshold=0.0, eer=0.1, n_target=99, n_nontarget=499, growth=0.5, reference_s=3.0
+    )
+    value = float(part.evidence_of(score, seconds))
+    assert -np.log(100) - 1e-9 <= value <= np.log(500) + 1e-9
+    assert part.evidence_of(score + 1, seconds) >= value
+    assert abs(part.evidence_of(score, 2 * seconds)) >= abs(value)
+
+
+@pytest.mark.parametrize("true", [0.0, 0.4, 0.8])
+def test_the_correlation_of_one_speakers_recordings_is_found(true):
+    rng = np.random.default_rng(0)
+    speakers = np.repeat(np.arange(300), 5)
+    values = np.sqrt(true) * rng.normal(size=300)[speakers] + np.sqrt(1 - true) * rng.normal(size=1500)
+    assert intraclass_correlation(values, speakers) == pytest.approx(true, abs=0.07)
+
+
+def test_few_speakers_get_a_careful_correlation():
+    rng = np.random.default_rng(0)
+    assert intraclass_correlation(rng.normal(size=12), np.repeat(["a", "b", "c"], 4)) >= 0.5
+    assert intraclass_correlation([1.0, 2.0], ["a", "b"]) == 0.5
+    assert intraclass_correlation([1.0, 1.0, 2.0, 2.0], ["a", "a", "b", "b"]) == 1.0

@@ -6,20 +6,21 @@ import pytest
 
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibration import Calibration, PartCalibration
+from vivavoce.evaluation.calibration import Calibration, LivenessCalibration, PartCalibration
 from vivavoce.evaluation.evaluate import evaluate_rows
 from vivavoce.evaluation.metrics import eer
 from vivavoce.evaluation.scoring import score_recordings, score_trials
 from vivavoce.evaluation.trials import make_trials
 from vivavoce.features.store import FeatureStore
-from vivavoce.signal.probe import ProbeQuality
+from vivavoce.signal.quality import ProbeQuality
+from vivavoce.signal.reasons import Reason
 
 from ..synthetic import make_rows, make_store, small_model
 
 KINDS = [Kind.LIVE, Kind.REPLAY_STAND, Kind.SWAPPED_MOUTH, Kind.PROBE_ABSENT]
 ROWS = make_rows([f"s{i}" for i in range(4)], KINDS)
 SPEAKER = PartCalibration(scale=5.0, offset=-1.0, threshold=0.37, eer=0.1, n_target=9, n_nontarget=9)
-LIVENESS = PartCalibration(scale=1.0, offset=0.0, threshold=0.05, eer=0.1, n_target=9, n_nontarget=9)
+LIVENESS = LivenessCalibration(scale=1.0, offset=0.0, threshold=0.05, eer=0.1, n_target=9, n_nontarget=9)
 BOTH = Calibration(speaker=SPEAKER, liveness=LIVENESS)
 
 
@@ -84,6 +85,58 @@ def test_a_run_without_liveness_gives_no_liveness_rates(model, store):
     result = evaluated(model, store, Calibration(speaker=SPEAKER))
     assert all(row.apcer is None and row.threshold is None for row in result.liveness)
     assert all(row.share("abstain") == 1 for row in result.verdicts)
+
+
+def test_a_run_without_speakers_answers_liveness_alone(model, store):
+    result = evaluated(model, store, Calibration(liveness=LIVENESS), trials=[])
+    assert result.speaker is None
+    assert result.enrolment is None
+    assert [row.species for row in result.liveness] == ["replay_stand", "swapped_mouth"]
+    by_truth = {row.truth: row for row in result.verdicts}
+    assert {name: row.total for name, row in by_truth.items()} == {
+        "target": 24,
+        "replay_stand": 24,
+        "swapped_mouth": 24,
+        "probe_absent": 24,
+    }
+    for row in result.liveness:
+        assert row.apcer is not None
+        assert by_truth[row.species].counts["accept"] == row.apcer.errors
+    assert by_truth["probe_absent"].share("abstain") == 1
+
+
+def test_abstentions_are_told_by_reason_and_never_succeed(model, store):
+    said = [
+        ProbeQuality(True, -30.0, 40.0, Reason.MOVING.value)
+        if row.meta.kind == "swapped_mouth" and index % 8 == 2
+        else one
+        for index, (row, one) in enumerate(zip(ROWS, store.quality, strict=True))
+    ]
+    result = evaluated(model, replace(store, quality=said))
+    rows = {row.kind: row for row in result.abstentions}
+    assert rows["probe_absent"].reasons == {"absent": 24}
+    assert rows["probe_absent"].share == 1
+    assert rows["live"].reasons == {}
+    turned = sum(one.label == "hold still" for one in said)
+    assert 0 < turned < 24
+    assert rows["swapped_mouth"].reasons == {"hold still": turned}
+    swapped = result.liveness[1]
+    assert swapped.success is not None
+    assert swapped.apcer is not None
+    assert (swapped.success.errors, swapped.success.trials) == (swapped.apcer.errors, 24)
+    assert swapped.apcer.trials == 24 - turned
+
+
+def test_words_that_do_not_belong_are_never_accepted(model, store):
+    """Above every frame's logit all of a recording is doubted; below, nothing."""
+    doubting, trusting = (
+        evaluated(model, store, Calibration(speaker=SPEAKER, liveness=LIVENESS.model_copy(update=change)))
+        for change in ({"segment_threshold": 1e3, "threshold": -1e9}, {"segment_threshold": -1e3, "threshold": -1e9})
+    )
+    assert all(row.share("accept") == 0 for row in doubting.verdicts)
+    assert all(row.apcer is not None and row.apcer.errors == 0 for row in doubting.liveness)
+    assert all(row.apcer is not None and row.apcer.value == 1 for row in trusting.liveness)
+    assert [row.eer for row in doubting.liveness] == [row.eer for row in trusting.liveness]
 
 
 def test_a_crop_changes_liveness_alone(model, store):

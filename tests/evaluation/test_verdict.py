@@ -1,10 +1,13 @@
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from vivavoce.evaluation.calibration import Calibration, PartCalibration
+from vivavoce.evaluation.calibration import Calibration, LivenessCalibration, PartCalibration
 from vivavoce.evaluation.verdict import Answer, Evidence, decide
-from vivavoce.signal.probe import ProbeQuality
+from vivavoce.signal.quality import ProbeQuality
+from vivavoce.signal.reasons import Reason
 
 NAN = float("nan")
 
@@ -13,7 +16,7 @@ def part(threshold: float) -> PartCalibration:
     return PartCalibration(scale=2.0, offset=-2.0 * threshold, threshold=threshold, eer=0.05, n_target=9, n_nontarget=9)
 
 
-BOTH = Calibration(speaker=part(0.4), liveness=part(1.0))
+BOTH = Calibration(speaker=part(0.4), liveness=LivenessCalibration(**part(1.0).model_dump()))
 VOICE_ONLY = Calibration(speaker=part(0.4), liveness=None)
 FINE = ProbeQuality(True, -20.0, 50.0, "")
 NONE = ProbeQuality(False, float("-inf"), float("-inf"), "no probe in the recording")
@@ -70,3 +73,61 @@ def test_probabilities_are_even_at_the_calibrated_point_and_rise_with_the_score(
     assert at.liveness_probability == pytest.approx(0.5)
     assert below.speaker_probability < at.speaker_probability < above.speaker_probability
     assert below.liveness_probability < at.liveness_probability < above.liveness_probability
+
+
+MOUTH_ONLY = Calibration(liveness=LivenessCalibration(**part(1.0).model_dump()))
+
+
+@pytest.mark.parametrize(("liveness", "answer"), [(2.0, Answer.ACCEPT), (0.5, Answer.NOT_LIVE), (NAN, Answer.ABSTAIN)])
+def test_a_run_without_speakers_answers_liveness_alone(liveness, answer):
+    verdict = decide(Evidence(NAN, liveness, NONE if math.isnan(liveness) else FINE), MOUTH_ONLY)
+    assert verdict.verdict is answer
+    assert (verdict.speaker_score, verdict.speaker_threshold, verdict.speaker_probability) == (None, None, None)
+    assert "voice is" not in verdict.reason or "not asked" in verdict.reason
+
+
+def test_an_abstention_tells_the_user_what_to_do():
+    moving = ProbeQuality(True, -30.0, 40.0, Reason.MOVING.value)
+    verdict = decide(Evidence(0.7, NAN, moving), BOTH)
+    assert verdict.advice == "Hold the phone still while you speak."
+    assert verdict.abstained == "hold still"
+    assert verdict.confidence is None
+    answered = decide(Evidence(0.7, 2.0, FINE), BOTH)
+    assert (answered.advice, answered.abstained) == (None, None)
+    assert decide(Evidence(0.7, 2.0, FINE), VOICE_ONLY).abstained == "no liveness"
+
+
+@pytest.mark.parametrize("reason", [reason.value for reason in Reason])
+@pytest.mark.parametrize("speaker", [0.1, 0.9])
+def test_no_reason_is_ever_an_accept(reason, speaker):
+    assert decide(Evidence(speaker, NAN, ProbeQuality(True, -30.0, 40.0, reason)), BOTH).verdict is Answer.ABSTAIN
+
+
+@pytest.mark.parametrize(
+    ("spans", "score", "said"),
+    [
+        ([(1.2, 2.0)], 9.0, "The words between 1.2 s and 2.0 s do not belong to the mouth."),
+        ([(1.2, 2.0)], -9.0, "The words between 1.2 s and 2.0 s do not belong to the mouth."),
+        ([(0.1, 0.6), (2, 2.5)], 9.0, "between 0.1 s and 0.6 s, and between 2.0 s and 2.5 s"),
+        ([(0.0, 3.0)], -9.0, "The echo does not move with the words"),  # a replay, not a splice
+        ([(0.0, 3.0)], 9.0, "The words between 0.0 s and 3.0 s"),
+    ],
+)
+def test_words_that_do_not_belong_are_not_live(spans, score, said):
+    verdict = decide(Evidence(0.9, score, FINE, 3.0, spans), BOTH)
+    assert verdict.verdict is Answer.NOT_LIVE
+    assert said in verdict.reason
+    assert verdict.segments == spans
+    assert verdict.liveness_probability == pytest.approx(0.02 / 1.02)
+    assert verdict.confidence == pytest.approx(1 / 1.02)
+
+
+@given(speaker=st.floats(-1, 1), liveness=st.floats(-50, 50), prior=st.floats(0.01, 0.99))
+def test_confidence_is_a_probability_that_no_few_trials_make_certain(speaker, liveness, prior):
+    verdict = decide(Evidence(speaker, liveness, FINE, 3.0), BOTH, prior)
+    assert 0 < verdict.confidence < 1
+    # Nine trials a class vouch for odds of 10 : 1, at the prior.
+    most = 10 * prior / (10 * prior + 1 - prior)
+    assert verdict.liveness_probability <= most + 1e-9
+    if verdict.verdict is Answer.ACCEPT:
+        assert verdict.confidence == pytest.approx(verdict.speaker_probability * verdict.liveness_probability)

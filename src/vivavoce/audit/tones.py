@@ -5,11 +5,10 @@ from functools import lru_cache
 import numpy as np
 import scipy.fft
 
-from vivavoce.signal.probe import (
-    DOPPLER_HZ,
+from vivavoce.signal.probe import DOPPLER_HZ, PROBE_LOW_HZ
+from vivavoce.signal.quality import PRESENT_SNR_DB
+from vivavoce.signal.tones import (
     FLOOR_REACH_HZ,
-    PRESENT_SNR_DB,
-    PROBE_LOW_HZ,
     PROMINENCE_DB,
     SEARCH_HIGH_HZ,
     SEARCH_LOW_HZ,

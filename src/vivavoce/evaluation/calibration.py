@@ -14,6 +14,12 @@ from vivavoce.evaluation.metrics import eer
 # Per standard deviation of the scores. Scores that rank the wrong way round then say "no evidence" (a ratio near 1)
 # instead of turning the order of recordings over.
 MIN_SCALE = 1e-3
+# Steps of 0.05 over the growth of evidence with duration: a few validation speakers tell it no better.
+GROWTH_STEPS = 21
+# Where too few speakers are there to measure it: one speaker's recordings share face, voice, phone and room.
+DEFAULT_CORRELATION = 0.5
+# An intraclass correlation of fewer speakers than this has a standard error of its own size.
+LEAST_SPEAKERS = 10
 
 
 class LogisticCalibration(BaseModel):
@@ -81,17 +87,110 @@ class PartCalibration(LogisticCalibration):
         """Tell which scores reach the threshold."""
         return np.asarray(scores, np.float64) >= self.threshold
 
+    def evidence(self, scores: ArrayLike) -> NDArray[np.float64]:
+        """Log-likelihood ratios, nats, no surer than the validation split can vouch for."""
+        return self.bounded(self.log_likelihood_ratio(scores))
+
+    def bounded(self, ratios: ArrayLike) -> NDArray[np.float64]:
+        """Bound log-likelihood ratios: n trials without an error do not show a rate below about 1 in n + 1.
+
+        Source: Laplace's rule of succession; bounding ratios by the sample behind them: Vergeer et al., "Numerical
+        likelihood ratios outputted by LR systems are often based on extrapolation", Science & Justice 56, 2016.
+        """
+        return np.clip(np.asarray(ratios, np.float64), -np.log1p(self.n_target), np.log1p(self.n_nontarget))
+
+
+class LivenessCalibration(PartCalibration):
+    """What the mouth's question learned: as `PartCalibration`, and how a longer recording makes it surer."""
+
+    growth: float = Field(default=0.0, ge=0, le=1, description="the line's scale grows with seconds to this power")
+    reference_s: float = Field(default=1.0, gt=0, description="duration at which the scale is `scale`, s")
+    correlation: float = Field(
+        default=DEFAULT_CORRELATION, ge=0, le=1, description="of the evidence of one speaker's recordings"
+    )
+    segment_threshold: float | None = Field(
+        default=None, allow_inf_nan=False, description="frames below it do not belong; None: not sought"
+    )
+
+    def with_durations(
+        self, live: ArrayLike, attack: ArrayLike, live_s: ArrayLike, attack_s: ArrayLike, prior: float = 0.5
+    ) -> Self:
+        """Fit the line anew to recordings and shorter crops of them, so that it knows what a second more is worth.
+
+        The ratio is ``scale * (seconds / reference) ** growth * score + offset``. Evidence that adds up over frames
+        grows with seconds to the power 1; a score that is a mean over frames leaves that to the scale. The power is
+        held between 0 and 1: a crop cannot be surer than its whole, nor twice the time be more than twice as sure.
+        Threshold, error rate and numbers of trials stay those of whole recordings.
+
+        Args:
+            live: scores of live recordings and crops, ``(live,)``.
+            attack: those of attacks, ``(attacks,)``.
+            live_s: how long each is, s.
+            attack_s: how long each is, s.
+            prior: the share of live ones to calibrate for, inside (0, 1).
+
+        Raises:
+            UserError: a class is missing or holds a score that is not finite.
+        """
+        genuine, others = _class("target", live), _class("non-target", attack)
+        seconds = np.concatenate([np.asarray(live_s, np.float64), np.asarray(attack_s, np.float64)])
+        reference = float(np.exp(np.log(seconds).mean()))
+        scores, sizes = np.concatenate([genuine, others]), genuine.size
+
+        def fitted(growth: float) -> tuple[float, float, float]:
+            """Cross-entropy, scale and offset at one power."""
+            grown = scores * (seconds / reference) ** growth
+            scale, offset = _fit_line(grown[:sizes], grown[sizes:], prior)
+            odds = scale * grown + offset + logit(prior)
+            true, false = np.logaddexp(0, -odds[:sizes]).mean(), np.logaddexp(0, odds[sizes:]).mean()
+            return float(prior * true + (1 - prior) * false), scale, offset
+
+        found = [(*fitted(power), power) for power in np.linspace(0, 1, GROWTH_STEPS).tolist()]
+        _, scale, offset, growth = min(found)
+        return self.model_copy(update={"scale": scale, "offset": offset, "growth": growth, "reference_s": reference})
+
+    def evidence_of(self, scores: ArrayLike, seconds: ArrayLike) -> NDArray[np.float64]:
+        """Log-likelihood ratios, nats, of scores of recordings that are so many seconds long; bounded."""
+        grown = np.asarray(scores, np.float64) * (np.asarray(seconds, np.float64) / self.reference_s) ** self.growth
+        return self.bounded(self.log_likelihood_ratio(grown))
+
 
 class Calibration(BaseModel):
-    """The thresholds and score lines of a run; ``liveness`` is None where it was trained on voices alone.
+    """The thresholds and score lines of a run; None for a task that it was not trained on (`training.tasks`).
 
     Stored as JSON: ``calibration.model_dump(mode="json")`` and ``Calibration.model_validate(stored)``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    speaker: PartCalibration
-    liveness: PartCalibration | None = None
+    speaker: PartCalibration | None = None
+    liveness: LivenessCalibration | None = None
+
+
+def intraclass_correlation(values: ArrayLike, speakers: ArrayLike) -> float:
+    """Correlation of the values of one speaker, by analysis of variance (Fisher 1925), between 0 and 1.
+
+    Args:
+        values: ``(values,)``, of one class.
+        speakers: whose each is, ``(values,)``.
+
+    Returns:
+        The estimate, never less than 0; `DEFAULT_CORRELATION` at least where fewer than 10 speakers have two or more.
+    """
+    value, (names, group) = np.asarray(values, np.float64), np.unique(np.asarray(speakers), return_inverse=True)
+    counts = np.bincount(group, minlength=len(names))
+    kept = (counts > 1)[group]
+    if not kept.any():
+        return DEFAULT_CORRELATION
+    value, (names, group) = value[kept], np.unique(group[kept], return_inverse=True)
+    counts = np.bincount(group)
+    means = np.bincount(group, value) / counts
+    within = float(np.square(value - means[group]).sum() / max(1, value.size - len(names)))
+    between = float((counts * np.square(means - value.mean())).sum() / max(1, len(names) - 1))
+    size = (value.size - np.square(counts).sum() / value.size) / max(1, len(names) - 1)
+    found = (between - within) / (between + (size - 1) * within) if between + within > 0 and len(names) > 1 else 0.0
+    found = float(np.clip(found, 0, 1))
+    return found if len(names) >= LEAST_SPEAKERS else max(found, DEFAULT_CORRELATION)
 
 
 def _class(name: str, scores: ArrayLike) -> NDArray[np.float64]:

@@ -9,22 +9,28 @@ import numpy as np
 
 from vivavoce import __version__
 from vivavoce.corpus.manifest import Row
+from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.localise import Span, segments
 from vivavoce.evaluation.ranges import range_notes
 from vivavoce.evaluation.results import EvaluationResult, VerdictRow
-from vivavoce.evaluation.scoring import RecordingScores, score_recordings, score_trials
+from vivavoce.evaluation.scoring import FRAMES_PER_S, RecordingScores, SpeakerScores, score_recordings, score_trials
 from vivavoce.evaluation.summaries import (
     collect_scores,
+    summarise_abstentions,
     summarise_conditions,
     summarise_data,
     summarise_liveness,
     summarise_speaker,
     summarise_verdicts,
 )
-from vivavoce.evaluation.trials import Trial, references
+from vivavoce.evaluation.trials import TARGET, Trial, references
 from vivavoce.evaluation.verdict import Evidence, decide
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel
+
+# Where nobody is compared.
+NO_TRIALS = SpeakerScores(np.empty(0), np.empty(0, dtype=int))
 
 
 def evaluate_rows(
@@ -47,7 +53,7 @@ def evaluate_rows(
         calibration: thresholds from the validation split.
         rows: the recordings.
         store: their features, in the same order.
-        trials: enrolments and tests among them.
+        trials: enrolments and tests among them; none where the run knows no speakers.
         run_id: name of the run in the report.
         data_name: name of the manifest in the report.
         command: the command that gives the same result again.
@@ -59,17 +65,23 @@ def evaluate_rows(
     """
     began = time.monotonic()
     model.reset_out_of_range()
-    scores = score_recordings(model, store, liveness_crop_s, progress="Scoring recordings")
+    tasks = [name for name in ("speaker", "liveness") if getattr(calibration, name) is not None]
+    doubts = calibration.liveness is not None and calibration.liveness.segment_threshold is not None
+    scores = score_recordings(
+        model, store, liveness_crop_s, "Scoring recordings", tasks, frames=doubts and liveness_crop_s is None
+    )
     scored = time.monotonic()
     kinds = [row.meta.kind.value for row in rows]
     speakers = [row.speaker for row in rows]
-    cosine = score_trials(trials, rows, scores.embeddings)
-    labels = [trial.label for trial in trials]
+    spans = doubted_spans(scores, calibration)
+    cosine = score_trials(trials, rows, scores.embeddings) if calibration.speaker else NO_TRIALS
+    labels = [trial.label for trial in trials] if calibration.speaker else []
     owner = {name: row.speaker for name, row in zip(references(rows), rows, strict=True)}
     enrolled = [owner[trial.enrol[0]] for trial in trials]
     spoken = [owner[trial.test] for trial in trials]
     threshold = calibration.liveness.threshold if calibration.liveness else None
-    species, pooled = summarise_liveness(scores.liveness, kinds, speakers, threshold, seed=seed)
+    doubted = [bool(found) for found in spans]
+    species, pooled = summarise_liveness(scores.liveness, kinds, speakers, threshold, doubted=doubted, seed=seed)
     result = EvaluationResult(
         run_id=run_id,
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -78,7 +90,9 @@ def evaluate_rows(
         simulated=any((row.meta.model_extra or {}).get("simulated") for row in rows),
         enrolment=len(trials[0].enrol) if trials else None,
         data=summarise_data(kinds, speakers, [row.duration_s for row in rows]),
-        speaker=summarise_speaker(cosine.scores, labels, enrolled, spoken, calibration.speaker.threshold, seed=seed),
+        speaker=summarise_speaker(cosine.scores, labels, enrolled, spoken, calibration.speaker.threshold, seed=seed)
+        if calibration.speaker
+        else None,
         liveness=species,
         liveness_pooled=pooled,
         conditions=summarise_conditions(
@@ -88,9 +102,13 @@ def evaluate_rows(
             [row.meta.posture for row in rows],
             [row.meta.distance_cm for row in rows],
             threshold,
+            doubted=doubted,
             seed=seed,
         ),
-        verdicts=count_verdicts(trials, cosine.scores, cosine.test_index, scores, calibration),
+        abstentions=summarise_abstentions(kinds, [quality.label for quality in scores.quality]),
+        verdicts=count_verdicts(trials, cosine, scores, spans, store, calibration)
+        if calibration.speaker
+        else count_liveness_verdicts(kinds, scores, spans, store, calibration),
         out_of_range=model.out_of_range,
         notes=range_notes(model.out_of_range),
         versions=_versions(),
@@ -100,19 +118,53 @@ def evaluate_rows(
     return result.model_copy(update={"timings_s": timings})
 
 
+def doubted_spans(scores: RecordingScores, calibration: Calibration) -> list[list[Span]]:
+    """Spans of each recording that do not belong, in s; none where frames were not scored."""
+    liveness = calibration.liveness
+    if liveness is None or liveness.segment_threshold is None or not scores.frames:
+        return [[] for _ in scores.liveness]
+    return [segments(logits, liveness.segment_threshold) for logits in scores.frames]
+
+
 def count_verdicts(
     trials: Sequence[Trial],
-    cosine: np.ndarray,
-    test_index: np.ndarray,
+    cosine: SpeakerScores,
     scores: RecordingScores,
+    spans: Sequence[Sequence[Span]],
+    store: FeatureStore,
     calibration: Calibration,
 ) -> list[VerdictRow]:
     """Give each trial its verdict and count them by what the trial truly is."""
     verdicts = [
-        decide(Evidence(float(speaker), float(scores.liveness[test]), scores.quality[test]), calibration).verdict.value
-        for speaker, test in zip(cosine, test_index, strict=True)
+        _verdict(int(test), float(speaker), scores, spans, store, calibration)
+        for speaker, test in zip(cosine.scores, cosine.test_index, strict=True)
     ]
     return summarise_verdicts([trial.label for trial in trials], verdicts)
+
+
+def count_liveness_verdicts(
+    kinds: Sequence[str],
+    scores: RecordingScores,
+    spans: Sequence[Sequence[Span]],
+    store: FeatureStore,
+    calibration: Calibration,
+) -> list[VerdictRow]:
+    """Give each recording its verdict where nobody is compared; a live one counts as the user's."""
+    verdicts = [_verdict(item, float("nan"), scores, spans, store, calibration) for item in range(len(kinds))]
+    return summarise_verdicts([TARGET if kind == Kind.LIVE.value else kind for kind in kinds], verdicts)
+
+
+def _verdict(
+    item: int,
+    speaker: float,
+    scores: RecordingScores,
+    spans: Sequence[Sequence[Span]],
+    store: FeatureStore,
+    calibration: Calibration,
+) -> str:
+    seconds = float(store.frames[item * store.copies]) / FRAMES_PER_S
+    evidence = Evidence(speaker, float(scores.liveness[item]), scores.quality[item], seconds, spans[item])
+    return decide(evidence, calibration).verdict.value
 
 
 def _versions() -> dict[str, str]:

@@ -28,6 +28,7 @@ TRUTHS = {
     Kind.MOUTHING.value: "attacker mouths along",
     Kind.RECORDED_ULTRASOUND.value: "replay with its ultrasound",
     Kind.TTS.value: "synthetic voice",
+    Kind.SPLICED.value: "part of the words replaced",
     Kind.PROBE_ABSENT.value: "no probe",
     Kind.PROBE_JAMMED.value: "probe jammed",
 }
@@ -121,6 +122,9 @@ class LivenessResult(_Part):
     threshold: float | None = Field(description="of the validation split; None: the run has none")
     apcer: Rate | None = Field(description="attacks taken for live at that threshold (ISO/IEC 30107-3)")
     bpcer: Rate | None = Field(description="live recordings taken for an attack at that threshold (ISO/IEC 30107-3)")
+    success: Rate | None = Field(
+        default=None, description="attacks taken for live, of all there are: one that gets no answer does not succeed"
+    )
 
 
 class VerdictRow(_Part):
@@ -137,6 +141,19 @@ class VerdictRow(_Part):
     def share(self, verdict: str) -> float:
         """The share (0–1) of recordings with this verdict."""
         return self.counts.get(verdict, 0) / self.total if self.total else 0.0
+
+
+class AbstentionRow(_Part):
+    """How many recordings of one kind got no liveness answer, and why."""
+
+    kind: str
+    recordings: int = Field(gt=0, description="of this kind, with an answer or without")
+    reasons: dict[str, int] = Field(description="recordings by reason in a word or two; see `signal.quality.Reason`")
+
+    @property
+    def share(self) -> float:
+        """The share (0–1) of recordings without an answer."""
+        return sum(self.reasons.values()) / self.recordings
 
 
 class Demonstration(_Part):
@@ -179,6 +196,7 @@ class EvaluationResult(BaseModel):
     liveness: list[LivenessResult] = Field(default=[], description="a row a species")
     liveness_pooled: LivenessResult | None = None
     conditions: list[LivenessResult] = Field(default=[], description="a row a species, posture and distance")
+    abstentions: list[AbstentionRow] = Field(default=[], description="a row a kind")
     verdicts: list[VerdictRow] = []
     demonstrations: list[Demonstration] = []
     config: dict[str, Any] = Field(default={}, description="the experiment")

@@ -13,6 +13,7 @@ from vivavoce.evaluation.results import (
     POOLED,
     TRUTHS,
     VERDICTS,
+    AbstentionRow,
     DataCount,
     Estimate,
     LivenessResult,
@@ -23,6 +24,7 @@ from vivavoce.evaluation.results import (
     VerdictRow,
 )
 from vivavoce.evaluation.trials import NONTARGET, TARGET
+from vivavoce.signal.reasons import REASONS
 
 # Half-way on a log scale between the distances at which the echo is published (5, 10, 20, 40 cm; DESIGN section 5).
 DISTANCE_EDGES_CM = (7.0, 14.0, 28.0)
@@ -102,7 +104,13 @@ def summarise_speaker(
 
 
 def summarise_liveness(
-    scores: ArrayLike, kinds: ArrayLike, speakers: ArrayLike, threshold: float | None = None, *, seed: int = 0
+    scores: ArrayLike,
+    kinds: ArrayLike,
+    speakers: ArrayLike,
+    threshold: float | None = None,
+    *,
+    doubted: ArrayLike | None = None,
+    seed: int = 0,
 ) -> tuple[list[LivenessResult], LivenessResult | None]:
     """Summarise liveness of each attack species against all live recordings; each array ``(recordings,)``.
 
@@ -111,6 +119,8 @@ def summarise_liveness(
         kinds: what each recording is. Kinds whose probe cannot be read are left out: no answer is due there.
         speakers: who speaks.
         threshold: the run's own, from its validation split.
+        doubted: recordings with a span that does not belong, ``(recordings,)`` bool: not live whatever their score,
+            in all rates but the equal error rate. None: no recording.
         seed: of the bootstrap.
 
     Returns:
@@ -118,9 +128,10 @@ def summarise_liveness(
         left out (no rows and None where liveness was never scored).
     """
     score, kind, who = _checked_liveness(scores, kinds, speakers)
+    passes = _passing(score, threshold, doubted)
     species = [name for name in _ordered(kind) if Kind(name).is_spoof]
-    rows = [_liveness(name, score, kind, who, threshold, seed) for name in species]
-    return [row for row in rows if row], _liveness(POOLED, score, kind, who, threshold, seed)
+    rows = [_liveness(name, score, passes, kind, who, threshold, seed) for name in species]
+    return [row for row in rows if row], _liveness(POOLED, score, passes, kind, who, threshold, seed)
 
 
 def summarise_conditions(
@@ -131,6 +142,7 @@ def summarise_conditions(
     distance_cm: Sequence[float | None],
     threshold: float | None = None,
     *,
+    doubted: ArrayLike | None = None,
     seed: int = 0,
 ) -> list[LivenessResult]:
     """Summarise liveness within each posture and distance bin, for all species pooled and for each.
@@ -139,6 +151,7 @@ def summarise_conditions(
     each recording its posture and its distance in cm (None: unknown).
     """
     score, kind, who = _checked_liveness(scores, kinds, speakers)
+    passes = _passing(score, threshold, doubted)
     posture = np.array([UNKNOWN if value is None else str(value) for value in postures])
     distance = distance_bins(distance_cm)
     rows = []
@@ -146,9 +159,26 @@ def summarise_conditions(
         for place in (*DISTANCE_BINS, UNKNOWN):
             here = (posture == name) & (distance == place)
             for species in (POOLED, *(item for item in _ordered(kind[here]) if Kind(item).is_spoof)):
-                row = _liveness(species, score[here], kind[here], who[here], threshold, seed)
+                row = _liveness(species, score[here], passes[here], kind[here], who[here], threshold, seed)
                 if row:
                     rows.append(row.model_copy(update={"posture": str(name), "distance": place}))
+    return rows
+
+
+def summarise_abstentions(kinds: ArrayLike, reasons: ArrayLike) -> list[AbstentionRow]:
+    """Count the recordings without a liveness answer by kind and reason, each argument ``(recordings,)``.
+
+    Args:
+        kinds: what each recording is.
+        reasons: why it gets no answer, as `ProbeQuality.label` says it; empty where it gets one.
+    """
+    kind, reason = np.asarray(kinds, str), np.asarray(reasons, str)
+    names = [*REASONS, *sorted(set(reason.tolist()) - {"", *REASONS})]
+    rows = []
+    for item in _ordered(kind):
+        counts = {name: int(((kind == item) & (reason == name)).sum()) for name in names}
+        found = {name: count for name, count in counts.items() if count}
+        rows.append(AbstentionRow(kind=item, recordings=int((kind == item).sum()), reasons=found))
     return rows
 
 
@@ -180,9 +210,16 @@ def collect_scores(
     return Scores(score[label == TARGET], score[label == NONTARGET], {n: live[answered & (kind == n)] for n in shown})
 
 
+def _passing(score: NDArray[np.float64], threshold: float | None, doubted: ArrayLike | None) -> NDArray[np.bool_]:
+    """Which recordings count as live, ``(recordings,)``; none does without an answer, or without a threshold."""
+    passes = np.zeros(score.shape, bool) if threshold is None else score >= threshold
+    return passes if doubted is None else passes & ~np.asarray(doubted, bool)
+
+
 def _liveness(
     species: str,
     score: NDArray[np.float64],
+    passes: NDArray[np.bool_],
     kind: NDArray[np.str_],
     who: NDArray[np.str_],
     threshold: float | None,
@@ -204,8 +241,9 @@ def _liveness(
         spoof_abstained=int((is_spoof & ~answered).sum()),
         eer=Estimate.of(rate, bootstrap_interval(score[live], score[spoof], who[live], who[spoof], seed=seed)),
         threshold=threshold,
-        apcer=None if threshold is None else _rate(score[spoof] >= threshold, who[spoof], None, seed),
-        bpcer=None if threshold is None else _rate(score[live] < threshold, who[live], None, seed),
+        apcer=None if threshold is None else _rate(passes[spoof], who[spoof], None, seed),
+        bpcer=None if threshold is None else _rate(~passes[live], who[live], None, seed),
+        success=None if threshold is None else _rate(passes[is_spoof], who[is_spoof], None, seed),
     )
 
 

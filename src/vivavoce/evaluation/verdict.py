@@ -1,13 +1,20 @@
 """The verdict: what the scores of one recording mean for the one who asks to be let in."""
 
 import math
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+from scipy.special import expit, logit
 
 from vivavoce.evaluation.calibration import Calibration
-from vivavoce.signal.probe import ProbeQuality
+from vivavoce.signal.quality import ProbeQuality
+
+# Of live validation recordings, at most this share may show a span that does not belong.
+SEGMENT_FALSE_ALARMS = 0.02
+# Where more than this share does not belong, the whole does not.
+WHOLE_SHARE = 0.75
 
 
 class Answer(StrEnum):
@@ -22,9 +29,18 @@ class Answer(StrEnum):
 class Evidence(NamedTuple):
     """Raw scores of one recording against one enrolment."""
 
-    speaker: float  # cosine
-    liveness: float  # logit, NaN where the probe gives no answer
+    speaker: float  # cosine, NaN where the run knows no speakers
+    liveness: float  # logit, NaN where the recording gives no answer
     quality: ProbeQuality
+    seconds: float | None = None  # of the recording; None: as long as those of the calibration
+    segments: Sequence[tuple[float, float]] = ()  # spans in s whose words do not belong to the mouth
+
+
+class Ratios(NamedTuple):
+    """Log-likelihood ratios of one recording, nats, bounded by what the validation split can vouch for."""
+
+    speaker: float | None
+    liveness: float | None
 
 
 class Verdict(BaseModel):
@@ -34,50 +50,95 @@ class Verdict(BaseModel):
 
     verdict: Answer
     reason: str = Field(description="one sentence")
-    speaker_score: float = Field(description="cosine between the recording and the enrolment")
-    speaker_threshold: float
-    speaker_probability: float = Field(description="that the enrolled speaker speaks, at even prior odds")
-    liveness_score: float | None = Field(description="logit; None where the probe gives no answer")
+    advice: str | None = Field(default=None, description="one sentence to the user: what to do; None: nothing")
+    abstained: str | None = Field(default=None, description="why there is no answer, in a word or two")
+    confidence: float | None = Field(
+        default=None, ge=0, le=1, description="probability that the verdict is right; None for an abstention"
+    )
+    segments: list[tuple[float, float]] = Field(
+        default=[], description="spans in s whose words do not belong to the mouth"
+    )
+    speaker_score: float | None = Field(description="cosine between the recording and the enrolment")
+    speaker_threshold: float | None
+    speaker_probability: float | None = Field(description="that the enrolled speaker speaks, at the prior asked for")
+    liveness_score: float | None = Field(description="logit; None where the recording gives no answer")
     liveness_threshold: float | None
-    liveness_probability: float | None = Field(description="that a living mouth says these words, at even prior odds")
+    liveness_probability: float | None = Field(
+        description="that a living mouth says these words, at the prior asked for"
+    )
     probe_snr_db: float | None
     notes: list[str] = Field(default=[], description="sentences that make the scores less certain")
 
 
-def decide(evidence: Evidence, calibration: Calibration) -> Verdict:
+def ratios(evidence: Evidence, calibration: Calibration) -> Ratios:
+    """Weigh scores: log-likelihood ratios, None for a question that was not asked or got no answer.
+
+    A span that does not belong speaks against a living mouth by the share of live recordings in which one is found.
+    """
+    speaker, liveness = calibration.speaker, calibration.liveness
+    asked = speaker is not None and not math.isnan(evidence.speaker)
+    who = float(speaker.evidence(evidence.speaker)) if speaker and asked else None
+    if liveness is None or math.isnan(evidence.liveness):
+        return Ratios(who, None)
+    mouth = float(liveness.evidence_of(evidence.liveness, evidence.seconds or liveness.reference_s))
+    return Ratios(who, min(mouth, math.log(SEGMENT_FALSE_ALARMS)) if evidence.segments else mouth)
+
+
+def decide(evidence: Evidence, calibration: Calibration, prior: float = 0.5) -> Verdict:
     """Turn scores into a verdict.
 
-    Liveness is asked first: a replay of the right voice must be named a replay. Where the probe gives no answer the
+    Liveness is asked first: a replay of the right voice must be named a replay. Where the recording gives no answer the
     verdict is to abstain, with the reason, whoever speaks; the speaker score is still there to be read.
+
+    Args:
+        evidence: the scores.
+        calibration: thresholds and score lines of the run.
+        prior: how likely each question is answered yes before the recording is heard, inside (0, 1). It moves the
+            probabilities and the confidence, not the thresholds.
     """
     speaker, liveness = calibration.speaker, calibration.liveness
     answered = liveness is not None and not math.isnan(evidence.liveness)
     answer, reason = _judge(evidence, calibration, answered)
-    snr = evidence.quality.snr_db
+    who, mouth = (
+        None if ratio is None else float(expit(ratio + logit(prior))) for ratio in ratios(evidence, calibration)
+    )
+    quality = evidence.quality
+    abstains = answer is Answer.ABSTAIN
     return Verdict(
         verdict=answer,
         reason=reason,
-        speaker_score=evidence.speaker,
-        speaker_threshold=speaker.threshold,
-        speaker_probability=float(speaker.probability(evidence.speaker)),
+        advice=(quality.advice or None) if abstains else None,
+        abstained=(quality.label or "no liveness") if abstains else None,
+        confidence=_confidence(answer, who, mouth),
+        segments=list(evidence.segments) if answered else [],
+        speaker_score=evidence.speaker if speaker else None,
+        speaker_threshold=speaker.threshold if speaker else None,
+        speaker_probability=who,
         liveness_score=evidence.liveness if answered else None,
         liveness_threshold=liveness.threshold if liveness else None,
-        liveness_probability=float(liveness.probability(evidence.liveness)) if liveness and answered else None,
-        probe_snr_db=snr if math.isfinite(snr) else None,
+        liveness_probability=mouth,
+        probe_snr_db=quality.snr_db if math.isfinite(quality.snr_db) else None,
     )
 
 
 def _judge(evidence: Evidence, calibration: Calibration, answered: bool) -> tuple[Answer, str]:
     speaker, liveness = calibration.speaker, calibration.liveness
-    known = evidence.speaker >= speaker.threshold
+    known = speaker is None or evidence.speaker >= speaker.threshold
     if liveness is None or not answered:
-        voice = "the voice is the enrolled speaker's" if known else "the voice is not the enrolled speaker's"
         why = evidence.quality.reason or "the run was trained without liveness"
-        return Answer.ABSTAIN, f"Liveness cannot be told: {why}; {voice}."
+        voice = f"the voice is {'' if known else 'not '}the enrolled speaker's"
+        return Answer.ABSTAIN, f"Liveness cannot be told: {why}{f'; {voice}' if speaker else ''}."
+    if _partly(evidence) or (evidence.segments and evidence.liveness >= liveness.threshold):
+        return Answer.NOT_LIVE, f"The words between {_spans(evidence.segments)} do not belong to the mouth."
     if evidence.liveness < liveness.threshold:
         return Answer.NOT_LIVE, (
             "The echo does not move with the words: liveness score "
             f"{evidence.liveness:.2f}, {liveness.threshold:.2f} needed."
+        )
+    if speaker is None:
+        return (
+            Answer.ACCEPT,
+            "The mouth moves with the words; whose voice it is was not asked, since the run knows none.",
         )
     if not known:
         return Answer.NOT_THE_SPEAKER, (
@@ -85,3 +146,23 @@ def _judge(evidence: Evidence, calibration: Calibration, answered: bool) -> tupl
             f"{speaker.threshold:.2f} needed."
         )
     return Answer.ACCEPT, "The enrolled speaker's voice, and the mouth moves with the words."
+
+
+def _partly(evidence: Evidence) -> bool:
+    """Some of the recording does not belong; where nearly all does not, it is a replay and no splice."""
+    length = sum(end - start for start, end in evidence.segments)
+    return evidence.seconds is not None and 0 < length < WHOLE_SHARE * evidence.seconds
+
+
+def _spans(segments: Sequence[tuple[float, float]]) -> str:
+    return ", and between ".join(f"{start:.1f} s and {end:.1f} s" for start, end in segments)
+
+
+def _confidence(answer: Answer, who: float | None, mouth: float | None) -> float | None:
+    if mouth is None or answer is Answer.ABSTAIN:
+        return None
+    if answer is Answer.NOT_LIVE:
+        return 1 - mouth
+    if who is None:
+        return mouth
+    return mouth * who if answer is Answer.ACCEPT else 1 - who

@@ -6,7 +6,7 @@ from vivavoce.audit.config import AuditConfig
 from vivavoce.audit.data import Data, recordings
 from vivavoce.audit.found import Found
 from vivavoce.audit.registry import Needs, Severity, check
-from vivavoce.signal.probe import SHORTEST_S
+from vivavoce.signal.tones import SHORTEST_S
 
 # Kinds whose probe is spoilt by design (`corpus.metadata.Kind.readable`), and tones that were declared.
 DECLARED = "probe_hz NOT IN ('', '[]')"
