@@ -1,7 +1,10 @@
+from typing import NamedTuple
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn import functional
 
 from vivavoce.models.joint import NAMED, JointModel, ModelConfig
 
@@ -10,7 +13,22 @@ SMALL = {
     "xvector": {"channels": 32, "pooled_channels": 48, "embedding_dim": 16},
     "ecapa": {"channels": 32, "pooled_channels": 48, "embedding_dim": 16, "bottleneck": 16},
 }
-
+HEAD = {
+    "linear": {"channels": 16, "groups": 4},
+    "lstm": {"channels": 16, "groups": 4},
+    "ridge": {"targets": 4, "context_step": 4},
+    "attention": {"channels": 16},
+    "sync": {"channels": 16, "embedding": 8},
+    "fused": {"channels": 16, "groups": 4, "embedding": 8},
+}
+HEAD_PARTS = {
+    "linear": ("join", "judge"),
+    "lstm": ("join", "judge", "temporal"),
+    "ridge": ("line", "axes_share", "frames_of_one"),
+    "attention": ("attention", "expected", "norms", "join", "around", "judge"),
+    "sync": ("sync", "gate"),
+    "fused": ("sync", "gate", "join", "temporal", "judge"),
+}
 
 NORMS = [
     {"type": "none"},
@@ -23,7 +41,8 @@ NORMS = [
 
 def small_model(name: str, seed: int = 0, **more: object) -> JointModel:
     trunk = SMALL[NAMED[name]["trunk"]["type"]]
-    config = ModelConfig.model_validate({"name": name, "trunk": trunk, "head": {"channels": 16, "groups": 4}, **more})
+    head = HEAD[NAMED[name]["head"]["type"]]
+    config = ModelConfig.model_validate({"name": name, "trunk": trunk, "head": head, **more})
     torch.manual_seed(seed)
     model = config.build(MELS, ECHO)
     model.fit_statistics([(torch.randn(500, MELS) * 3 + 5, torch.randn(500, ECHO) * 8 - 50)])
@@ -31,7 +50,39 @@ def small_model(name: str, seed: int = 0, **more: object) -> JointModel:
     model.train()
     with torch.no_grad():
         model.embed(torch.randn(8, 120, MELS))
-    return model.eval()
+    model.eval().fit_head(crops(seed + batch) for batch in range(6))
+    return model
+
+
+class Crops(NamedTuple):
+    voice: torch.Tensor
+    echo: torch.Tensor
+    voice_lengths: torch.Tensor
+    echo_lengths: torch.Tensor
+    voice_of: torch.Tensor
+    echo_of: torch.Tensor
+    lengths: torch.Tensor
+    live: torch.Tensor
+
+
+def crops(seed: int, count: int = 8, frames: int = 200) -> Crops:
+    """A batch whose live echoes follow their voices; the second half of the pairs joins what is not of one piece."""
+    generator = torch.Generator().manual_seed(seed)
+    level = functional.avg_pool1d(torch.randn(count, 1, frames + 20, generator=generator), 21, stride=1)[:, 0] * 5
+    spread = torch.Generator().manual_seed(99)
+    voice = 5 + level[..., None] * torch.randn(MELS, generator=spread)
+    echo = -50 + 4 * level[..., None] * torch.randn(ECHO, generator=spread)
+    own = torch.arange(count)
+    return Crops(
+        voice=voice + torch.randn(voice.shape, generator=generator),
+        echo=echo + 2 * torch.randn(echo.shape, generator=generator),
+        voice_lengths=torch.full((count,), frames),
+        echo_lengths=torch.full((count,), frames),
+        lengths=torch.full((2 * count,), frames),
+        voice_of=torch.cat([own, own]),
+        echo_of=torch.cat([own, own.roll(1)]),
+        live=torch.cat([torch.ones(count), torch.zeros(count)]),
+    )
 
 
 @pytest.fixture(params=sorted(NAMED))
@@ -74,12 +125,14 @@ def test_what_lies_in_the_padding_is_never_looked_at(lengths, fill):
 
 
 @torch.no_grad()
-def test_the_utterance_logit_is_the_weighted_mean_of_its_frames(model):
+def test_weights_sum_to_one_and_padding_has_neither_weight_nor_logit(model):
     voice, echo, lengths = features([80, 41], seed=2, fill=0.0)
     answer = model.liveness(voice, echo, lengths)
+    assert answer.frames.shape == answer.weights.shape == (2, 40)
     torch.testing.assert_close(answer.weights.sum(dim=1), torch.ones(2))
-    torch.testing.assert_close((answer.frames * answer.weights).sum(dim=1), answer.utterance)
-    assert answer.weights[1, 21:].abs().max() == 0
+    assert answer.weights[1, 21:].abs().max() == answer.frames[1, 21:].abs().max() == 0
+    if model.config.head.type in ("linear", "lstm", "attention"):
+        torch.testing.assert_close((answer.frames * answer.weights).sum(dim=1), answer.utterance)
 
 
 @torch.no_grad()
@@ -107,14 +160,13 @@ def test_state_dict_keys_are_pinned(name):
         "echo_stats.std",
         "trunk.stem.conv.weight",
         "trunk.embedding.bias",
-        "head.judge.weight",
     } <= set(keys)
     parts = {".".join(key.split(".")[:2]) for key in keys if not key.startswith("echo_stats")}
     trunk = {"trunk.stem", "trunk.blocks", "trunk.embedding"}
     if name.startswith("ecapa"):
         trunk |= {"trunk.aggregate", "trunk.pooling", "trunk.pooled_norm"}
-    head = {"head.voice", "head.echo", "head.join", "head.judge"}
-    assert parts == trunk | head | ({"head.temporal"} if name.endswith("lstm") else set())
+    head = {f"head.{part}" for part in ("voice", "echo", *HEAD_PARTS[NAMED[name]["head"]["type"]])}
+    assert parts == trunk | head
 
 
 def test_published_sizes():
@@ -130,6 +182,14 @@ def test_published_sizes():
 def test_heads_stay_under_a_million_parameters(name):
     model = ModelConfig.model_validate({"name": name}).build(MELS, ECHO)
     assert sum(p.numel() for p in model.head.parameters()) < 1_000_000
+
+
+def test_every_parameter_of_a_head_is_trained(model):
+    voice, echo, lengths = features([80, 41], seed=2, fill=0.0)
+    model.train()
+    answer = model.liveness(voice, echo, lengths)
+    (answer.utterance.square().sum() + answer.frames.square().sum()).backward()
+    assert {name for name, p in model.head.named_parameters() if p.grad is None} == set()
 
 
 def test_an_unknown_name_and_a_foreign_part_are_refused():
@@ -208,6 +268,20 @@ def test_values_outside_the_training_range_are_counted_by_stream():
     model.reset_out_of_range()
     assert model.out_of_range == {"echo": 0}
     assert small_model("xvector-linear").out_of_range == {}
+
+
+def test_only_a_head_with_a_closed_form_is_fitted():
+    def never():
+        raise AssertionError("nothing is to be fitted")
+        yield
+
+    for name in NAMED:
+        head = small_model(name).head
+        assert head.needs_fit is name.endswith("ridge")
+        if not head.needs_fit:
+            small_model(name).fit_head(never())
+    with pytest.raises(ValueError, match="live recordings"):
+        small_model("xvector-ridge").fit_head([crops(0)._replace(live=torch.zeros(16))])
 
 
 def test_a_model_with_a_range_exports():

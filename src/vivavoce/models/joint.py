@@ -9,8 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vivavoce.models.ecapa_tdnn import EcapaConfig
+from vivavoce.models.heads.attention import AttentionHeadConfig
+from vivavoce.models.heads.base import Liveness
+from vivavoce.models.heads.fitting import Pairs, Streams
+from vivavoce.models.heads.fused import FusedHeadConfig
+from vivavoce.models.heads.ridge import RidgeHead, RidgeHeadConfig
+from vivavoce.models.heads.sync import SyncHeadConfig
 from vivavoce.models.layers.masking import frame_mask
-from vivavoce.models.liveness_head import LinearHeadConfig, Liveness, LstmHeadConfig
+from vivavoce.models.liveness_head import LinearHeadConfig, LstmHeadConfig
 from vivavoce.models.xvector import XVectorConfig
 from vivavoce.signal.normalize import (
     GlobalStats,
@@ -20,10 +26,17 @@ from vivavoce.signal.normalize import (
     ZScoreNormConfig,
 )
 
+TRUNKS = {"xvector": XVectorConfig, "ecapa": EcapaConfig}
+HEADS = {
+    "linear": LinearHeadConfig,
+    "lstm": LstmHeadConfig,
+    "ridge": RidgeHeadConfig,
+    "sync": SyncHeadConfig,
+    "attention": AttentionHeadConfig,
+    "fused": FusedHeadConfig,
+}
 NAMED: dict[str, dict[str, Any]] = {
-    "xvector-linear": {"trunk": {"type": "xvector"}, "head": {"type": "linear"}},
-    "xvector-lstm": {"trunk": {"type": "xvector"}, "head": {"type": "lstm"}},
-    "ecapa-lstm": {"trunk": {"type": "ecapa"}, "head": {"type": "lstm"}},
+    f"{trunk}-{head}": {"trunk": {"type": trunk}, "head": {"type": head}} for trunk in TRUNKS for head in HEADS
 }
 
 
@@ -34,7 +47,10 @@ class ModelConfig(BaseModel):
 
     name: str = Field(default="ecapa-lstm", description="one of " + ", ".join(NAMED))
     trunk: Annotated[XVectorConfig | EcapaConfig, Field(discriminator="type")]
-    head: Annotated[LinearHeadConfig | LstmHeadConfig, Field(discriminator="type")]
+    head: Annotated[
+        LinearHeadConfig | LstmHeadConfig | RidgeHeadConfig | SyncHeadConfig | AttentionHeadConfig | FusedHeadConfig,
+        Field(discriminator="type"),
+    ]
     voice_norm: NormConfig = Field(default=UtteranceNormConfig(), description="of the voice features")
     echo_norm: NormConfig = Field(default=ZScoreNormConfig(), description="of the echo features")
 
@@ -73,7 +89,9 @@ class JointModel(nn.Module):
         super().__init__()
         self.config = config
         self.trunk = config.trunk.build(voice_channels)
-        self.head = config.head.build(self.trunk.stem_channels, echo_channels)
+        self.head = config.head.build(
+            self.trunk.stem_channels if config.head.reads_stem else voice_channels, echo_channels
+        )
         self.voice_stats = config.voice_norm.build(voice_channels)
         self.echo_stats = config.echo_norm.build(echo_channels)
 
@@ -101,8 +119,12 @@ class JointModel(nn.Module):
         return self.head(self.stem(voice, mask), self.standardise(echo, mask), mask)
 
     def stem(self, voice: Tensor, mask: Tensor | None) -> Tensor:
-        """Local voice frames for the head, ``(batch, stem_channels, frames)``."""
-        return self.trunk.stem(self._normalised(voice, mask), mask)
+        """Local voice frames for the head, ``(batch, stem_channels, frames)``; as they are for one that is not trained.
+
+        The stem goes on changing while the trunk is trained, and a head that was fitted beforehand would not follow.
+        """
+        normalised = self._normalised(voice, mask)
+        return self.trunk.stem(normalised, mask) if self.config.head.reads_stem else normalised
 
     def standardise(self, echo: Tensor, mask: Tensor | None = None) -> Tensor:
         """Normalised echo features, ``(batch, echo_channels, frames)``; ``mask`` ``(batch, frames)`` as in `stem`."""
@@ -122,6 +144,29 @@ class JointModel(nn.Module):
             for stats, part in zip((self.voice_stats, self.echo_stats), features, strict=True):
                 if isinstance(stats, fitted):
                     stats.update(part[None], torch.tensor([len(part)], device=part.device))
+
+    def fit_head(self, batches: Iterable[Pairs]) -> None:
+        """Fit what of the head has a closed form, before the first epoch and after `fit_statistics`.
+
+        Args:
+            batches: crops of the training split; none is asked for unless ``head.needs_fit``.
+
+        Raises:
+            ValueError: there is no live recording among them.
+        """
+        if isinstance(self.head, RidgeHead):
+            self.head.fit(self._streams(batch) for batch in batches)
+
+    def _streams(self, batch: Pairs) -> Streams:
+        """What the head reads of a batch, on the model's device."""
+        frames, device = batch.voice.shape[1], self.device
+        lengths = (batch.voice_lengths, batch.echo_lengths, batch.lengths)
+        voice_mask, echo_mask, mask = (frame_mask(length.to(device), frames) for length in lengths)
+        voice, echo, *pairs = (
+            part.to(device) for part in (batch.voice, batch.echo, batch.voice_of, batch.echo_of, batch.live)
+        )
+        streams = self.stem(voice, voice_mask), self.standardise(echo, echo_mask)
+        return Streams(*streams, voice_mask, echo_mask, pairs[0], pairs[1], mask, pairs[2])
 
     @property
     def out_of_range(self) -> dict[str, float]:

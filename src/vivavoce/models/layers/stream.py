@@ -3,9 +3,11 @@
 from torch import Tensor, nn
 
 from vivavoce.models.layers.masking import mask_channels_first
+from vivavoce.signal.framing import FRAME_SHIFT_S
 
 # Two 10 ms frames in, one 20 ms frame out: mouth motion has 90 % of its power below 8 Hz, so nothing is lost.
 STREAM_STRIDE = 2
+STREAM_FRAMES_PER_S = round(1 / (FRAME_SHIFT_S * STREAM_STRIDE))
 
 
 class FrameNorm(nn.Module):
@@ -44,6 +46,11 @@ class StreamEncoder(nn.Module):
         for block in self.blocks:
             x = x + block(mask_channels_first(x, half))
         return mask_channels_first(x, half)
+
+
+def odd_window(seconds: float) -> int:
+    """Odd number of a stream encoder's frames nearest to ``seconds``, so that a window has a middle."""
+    return 2 * round(seconds * STREAM_FRAMES_PER_S / 2) + 1
 
 
 def stream_mask(mask: Tensor | None) -> Tensor | None:
