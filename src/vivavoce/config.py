@@ -71,8 +71,8 @@ class ExperimentConfig(BaseModel):
     @model_validator(mode="after")
     def _one_way_to_change_speed(self) -> Self:
         """Refuse speed copies made twice, or by a warp of features that cannot be warped."""
-        if self.training.speed_factors == (1.0,):
-            return self
+        if self.training.speed_factors == (1.0,) or "speaker" not in self.training.tasks:
+            return self  # crops of the speaker task alone are warped
         if self.features.augment.speed is not None and self.features.augment.speed.probability > 0:
             raise UserError(
                 "features.augment.speed plays recordings at other speeds and training.speed_factors warps their "

@@ -2,17 +2,20 @@
 
 import hashlib
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
 
 from vivavoce.config import ExperimentConfig
 from vivavoce.corpus.manifest import Row, read_rows
+from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
 from vivavoce.features.offline import holds, load_store, open_store
 from vivavoce.features.store import FeatureStore
 from vivavoce.files import write_json
 from vivavoce.leakcheck import check_training
+from vivavoce.models.heads.base import StreamsConfig
 from vivavoce.models.joint import JointModel
 from vivavoce.training.data import TrainingData
 from vivavoce.training.features import TrainingFeatures, offline_features, online_features
@@ -42,6 +45,7 @@ class Experiment:
         config.training.torch_device()
         rows, validation_rows = (read_rows(path) for path in config.data.manifests())
         leaks = check_training(rows, validation_rows, config.data, allow_leak)
+        rows, validation_rows = (_without(part, config.training.held_out) for part in (rows, validation_rows))
         torch.manual_seed(config.seed)
         model = build_model(config)
         run = (RunFolder.reopen if resume else RunFolder.create)(Path(out), config)
@@ -62,13 +66,17 @@ class Experiment:
         write_json(run.fingerprints, {str(path): _sha256(path) for path in config.data.manifests()})
         features = self._training_features(run, model, rows, fitted=resume and run.state.exists())
         data = TrainingData(
-            rows, features.heard, features.supply, config.training, config.front_end, config.seed, features.speeds
-        )
+            rows, features.heard, features.supply, config.training, config.front_end, config.seed, features.speeds,
+            taught=_taught(config),
+        )  # fmt: skip
         try:
             store = self._validation_store(run, validation_rows)
-            validation = Validation(validation_rows, store, config.seed)
-            speaker_loss = config.speaker.build(model.trunk.embedding_dim, data.classes)
-            loss = JointLoss(speaker_loss, config.correlation, config.training.swaps, config.training.replacements)
+            tasks = config.training.tasks
+            validation = Validation(validation_rows, store, config.seed, tasks)
+            speaker_loss = config.speaker.build(model.trunk.embedding_dim, data.classes) if "speaker" in tasks else None
+            head = config.model.head
+            streams = head.channels if isinstance(head, StreamsConfig) else 0
+            loss = JointLoss(speaker_loss, config.correlation, streams, data.motion.channels)
             trainer = Trainer(config.training, config.seed, model, loss, data, validation, run)
             if resume:
                 trainer.resume()
@@ -102,6 +110,16 @@ def build_model(config: ExperimentConfig) -> JointModel:
 def train(config: ExperimentConfig, out: Path | str, resume: bool = False, allow_leak: bool = False) -> RunFolder:
     """Train ``config`` into the run folder ``out``."""
     return Experiment(config).train(out, resume, allow_leak)
+
+
+def _taught(config: ExperimentConfig) -> bool:
+    """Whether the mouth's motion has anybody to teach: a head whose streams are trained."""
+    learns = isinstance(config.model.head, StreamsConfig) and "liveness" in config.training.tasks
+    return learns and config.correlation.teacher_weight > 0
+
+
+def _without(rows: list[Row], held_out: Collection[Kind]) -> list[Row]:
+    return [row for row in rows if row.meta.kind not in held_out]
 
 
 def _sha256(path: Path) -> str:

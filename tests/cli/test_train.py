@@ -137,6 +137,27 @@ def test_overrides_reach_the_run(tiny, tmp_path):
     assert {line["epoch"] for line in result.json["metrics"]} == {1}
 
 
+@pytest.mark.parametrize(("task", "other"), [("liveness", "speaker"), ("speaker", "liveness")])
+def test_one_task_alone_is_trained_to_its_end(tiny, tmp_path, task, other):
+    words = ("--set", f"training.tasks=[{task}]", "--set", "training.epochs=1")
+    result = run_cli("train", tiny.config, "--out", tmp_path / "run", *words)
+    assert result.code == 0, result.err
+    assert f"{task} EER" in result.out
+    assert f"{other} EER" not in result.out
+    kept = json.loads((tmp_path / "run" / "calibration.json").read_text())
+    assert kept[task]["n_target"] > 0
+    assert kept[other] is None
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert not [name for line in lines for name in line if other in name]
+
+
+def test_kinds_that_are_held_out_are_not_trained_on(tiny, tmp_path):
+    words = ("--set", "training.held_out=[replay_stand]")
+    result = run_cli("train", tiny.config, "--out", tmp_path / "run", "--json", *words)
+    assert_refused(result, "0 attacks", "training.held_out")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("override", "parts"),
     [
@@ -144,7 +165,11 @@ def test_overrides_reach_the_run(tiny, tmp_path):
         ("model.trunk.chanels=32", ["model.trunk.chanels", "unknown", "channels"]),
         ("training.epochs=many", ["training.epochs", "'many'", "integer"]),
         ("training.epochs=0", ["training.epochs", "0", "greater than or equal to 1"]),
-        ("training.shift_s=[1.0, 0.2]", ["training.shift_s", "shortest and a longest"]),
+        ("training.negatives.shift_s=[0.05, 1.0]", ["training.negatives.shift_s", "would be noise"]),
+        ("training.negatives.swap=-1", ["training.negatives.swap", "greater than or equal to 0"]),
+        ("training.tasks=[]", ["training.tasks", "speaker, liveness or both"]),
+        ("training.held_out=[live]", ["training.held_out", "nothing to train on"]),
+        ("training.swaps=1", ["training.swaps", "older version", "training.negatives"]),
         ("training.speed_factors=[0.0]", ["training.speed_factors", "between 0.5 and 2"]),
         ("model.name=resnet", ["model", "resnet", "ecapa-lstm"]),
         ("model.trunk.scale=3", ["model.trunk", "multiple of scale"]),

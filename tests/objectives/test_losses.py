@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from vivavoce.objectives.correlation import correlation_loss
+from vivavoce.objectives.correlation import correlation_loss, frame_loss, pair_weights
 from vivavoce.objectives.speaker import AamSoftmaxConfig, SoftmaxConfig
 
 
@@ -121,18 +121,50 @@ def test_the_best_logit_is_that_of_the_smoothed_label(smoothing, live):
     assert logit.grad.item() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_groups_of_a_class_count_alike_however_large_they_are():
-    logits = torch.tensor([2.0, -1.0, -1.0, -1.0, -1.0, 3.0])
-    labels = torch.tensor([1.0, 0, 0, 0, 0, 0])
-    group = torch.tensor([0, 0, 0, 0, 0, 1])
+def test_an_example_counts_as_its_weight_says_within_its_class():
+    logits = torch.tensor([2.0, -1.0, 3.0, 0.5])
+    labels = torch.tensor([1.0, 0, 0, 0])
     each = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
-    expected = 0.5 * each[0] + 0.25 * each[1] + 0.25 * each[5]
-    torch.testing.assert_close(correlation_loss(logits, labels, group=group), expected)
+    expected = 0.5 * each[0] + 0.5 * (0.2 * each[1] + 0.8 * each[2])
+    weight = torch.tensor([7.0, 1.0, 4.0, 0.0])
+    torch.testing.assert_close(correlation_loss(logits, labels, weight=weight), expected)
 
 
-@given(labels=st.lists(st.sampled_from([0.0, 1.0]), min_size=1, max_size=12), seed=st.integers(0, 99))
-def test_one_group_is_no_group(labels, seed):
-    logits = torch.randn(len(labels), generator=torch.Generator().manual_seed(seed))
-    target = torch.tensor(labels)
-    grouped = correlation_loss(logits, target, 0.05, torch.full((len(labels),), 3))
-    torch.testing.assert_close(grouped, correlation_loss(logits, target, 0.05))
+pairs = st.lists(st.sampled_from([(1, 0, 0), (0, 0, 0), (0, 1, 0), (0, 1, 1), (1, 1, 1)]), min_size=1, max_size=20)
+
+
+@given(pairs=pairs)
+def test_weights_of_pairs_add_up_and_seams_weigh_alike_in_both_classes(pairs):
+    live, made, partial = (torch.tensor(column) for column in zip(*pairs, strict=True))
+    weight = pair_weights(live.float(), made.bool(), partial.bool())
+    assert (weight >= 0).all()
+    true, false = live == 1, live == 0
+    for chosen in (true, false):
+        if chosen.any() and (chosen & (partial == 0)).any():
+            assert weight[chosen].sum().item() == pytest.approx(1.0, abs=1e-5)
+    seams = [chosen & (partial == 1) for chosen in (true, false)]
+    if all(chosen.any() for chosen in seams):
+        assert weight[seams[0]].sum().item() == pytest.approx(weight[seams[1]].sum().item(), abs=1e-5)
+    recorded, others = false & (made == 0), false & (made == 1)
+    if recorded.any() and others.any():
+        assert weight[recorded].sum().item() == pytest.approx(weight[others].sum().item(), abs=1e-5)
+
+
+def test_the_loss_of_frames_is_that_of_its_definition():
+    torch.manual_seed(0)
+    logits = torch.randn(3, 4)
+    labels = torch.tensor([[1.0, 1, 1, 1], [1, 0, 1, 1], [0, 0, 0, 0]])
+    mask = torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]).bool()
+    weight = torch.tensor([0.5, 0.25, 0.75])
+    sums, totals = [0.0, 0.0], [0.0, 0.0]
+    for pair in range(3):
+        for frame in range(4):
+            if mask[pair, frame]:
+                share = weight[pair].item() / int(mask[pair].sum())
+                label = int(labels[pair, frame])
+                sums[label] += share * functional.softplus((1 - 2 * label) * logits[pair, frame]).item()
+                totals[label] += share
+    found = frame_loss(logits, labels, mask, weight, 0.0)
+    assert found.item() == pytest.approx(0.5 * sums[0] / totals[0] + 0.5 * sums[1] / totals[1], abs=1e-6)
+    logits[~mask] = 1e3  # padding
+    torch.testing.assert_close(frame_loss(logits, labels, mask, weight, 0.0), found)

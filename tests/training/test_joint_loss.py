@@ -1,21 +1,36 @@
-"""The loss of a step against its definition, computed one recording and one pairing at a time."""
+"""The loss of a step against its definition, computed one recording and one pair at a time."""
 
 import pytest
 import torch
 from torch.nn import functional
 
-from vivavoce.features.batch import LivenessBatch, SpeakerBatch
-from vivavoce.models.liveness_head import centred
-from vivavoce.objectives.correlation import CorrelationConfig
+from vivavoce.features.batch import LivenessBatch, Origin, SpeakerBatch
+from vivavoce.models.heads.base import centred
+from vivavoce.objectives.correlation import CorrelationConfig, pair_weights
 from vivavoce.objectives.speaker import AamSoftmaxConfig
 from vivavoce.objectives.sync import SyncLoss
-from vivavoce.training.step import JointLoss, pair_up
+from vivavoce.training.crops import Batches
+from vivavoce.training.step import JointLoss
 
 from ..synthetic import CHANNELS, MELS, small_model
 
 FRAMES = 120
-LIVE = [0, 1, 1, 0, 1]
-LENGTHS, SHIFTED_LENGTHS = [120, 90, 120, 77, 61], [120, 45, 100]
+VOICES, ECHOES = [120, 90, 120, 77, 61, 100], [120, 90, 120, 77, 61, 110, 45, 100, 100]
+# Voice, echo, judged frames, live, how it came about.
+PAIRS = [
+    (0, 0, 120, 0, Origin.RECORDED),
+    (1, 1, 90, 1, Origin.RECORDED),
+    (2, 2, 104, 1, Origin.RECORDED),
+    (3, 3, 77, 0, Origin.RECORDED),
+    (4, 4, 61, 1, Origin.RECORDED),
+    (1, 0, 90, 0, Origin.REPLACE),
+    (2, 1, 90, 0, Origin.SWAP),
+    (2, 5, 110, 0, Origin.SHIFT),
+    (4, 6, 45, 0, Origin.SHIFT),
+    (5, 7, 100, 1, Origin.PARTIAL),
+    (5, 8, 100, 0, Origin.PARTIAL),
+]
+SPAN = slice(10, 30)  # of the false partial pair, 20 ms frames
 
 
 @pytest.fixture(scope="module")
@@ -34,16 +49,14 @@ def batch() -> LivenessBatch:
         x = level + 5 * torch.randn(len(lengths), FRAMES, channels, generator=generator)
         return x * (torch.arange(FRAMES)[None, :, None] < torch.tensor(lengths)[:, None, None])
 
-    of = torch.nonzero(torch.tensor(LIVE))[:, 0]
-    return LivenessBatch(
-        features(LENGTHS, MELS, 5.0),
-        features(LENGTHS, CHANNELS, -40.0),
-        torch.tensor(LENGTHS),
-        torch.tensor(LIVE, dtype=torch.float32),
-        of,
-        features(SHIFTED_LENGTHS, CHANNELS, -40.0),
-        torch.tensor(SHIFTED_LENGTHS),
-    )
+    voice_of, echo_of, lengths, live, origin = (torch.tensor(column) for column in zip(*PAIRS, strict=True))
+    frame_live = live.float()[:, None].repeat(1, FRAMES // 2)
+    frame_live[-1] = 1.0
+    frame_live[-1, SPAN] = 0.0
+    voice, echo = features(VOICES, MELS, 5.0), features(ECHOES, CHANNELS, -40.0)
+    streams = (voice, echo, torch.tensor(VOICES), torch.tensor(ECHOES))
+    untaught = (torch.empty(0, dtype=torch.long), torch.empty(0, streams[0].shape[1], 0))
+    return LivenessBatch(*streams, voice_of, echo_of, lengths, live.float(), frame_live, origin, *untaught)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +69,13 @@ def speakers() -> SpeakerBatch:
 def joint_loss(model, **options) -> JointLoss:
     torch.manual_seed(0)
     speaker = AamSoftmaxConfig(margin=0.4).build(model.trunk.embedding_dim, 3)
-    return JointLoss(speaker, CorrelationConfig.model_validate(options), swaps=1, replacements=1)
+    return JointLoss(speaker, CorrelationConfig.model_validate(options))
 
 
 def alone(model, batch: LivenessBatch):
-    """Streams of each recording, encoded by itself and without padding: (1, channels, half the frames) each."""
-    stem = [model.stem(voice[None, :n], None) for voice, n in zip(batch.voice, LENGTHS, strict=True)]
-    echoes = [*zip(batch.echo, LENGTHS, strict=True), *zip(batch.shifted_echo, SHIFTED_LENGTHS, strict=True)]
+    """Streams encoded one by one and without padding: (1, channels, half the frames) each."""
+    stem = [model.stem(voice[None, :n], None) for voice, n in zip(batch.voice, VOICES, strict=True)]
+    echoes = zip(batch.echo, ECHOES, strict=True)
     return (
         [model.head.voice(x) for x in stem],
         [model.head.echo(model.standardise(echo[None, :n])) for echo, n in echoes],
@@ -70,61 +83,92 @@ def alone(model, batch: LivenessBatch):
 
 
 @torch.no_grad()
-def test_each_pairing_is_judged_as_if_alone_and_each_group_counts_alike(model, batch, speakers):
+def test_each_pair_and_each_frame_is_judged_as_if_alone(model, batch, speakers):
     loss = joint_loss(model, label_smoothing=0.1)
     voices, echoes = alone(model, batch)
-    pairing = pair_up(batch, swaps=1, replacements=1)
-    costs = []
-    for voice, echo, live in zip(pairing.voice, pairing.echo, pairing.live, strict=True):
-        streams = voices[voice], echoes[echo]
-        common = min(stream.shape[2] for stream in streams)
-        logit = model.head.compare(*(stream[:, :, :common] for stream in streams)).utterance
-        costs.append(functional.binary_cross_entropy_with_logits(logit, torch.tensor([0.9 if live else 0.1])))
-    costs, recorded = torch.stack(costs), torch.tensor(LIVE)
-    made = costs[len(LIVE) :].mean()
-    expected = costs[: len(LIVE)][recorded == 1].mean() / 2 + (costs[: len(LIVE)][recorded == 0].mean() + made) / 4
-    assert costs.std() > 0.1
-    found = loss(model, speakers, batch, 1.0, bfloat16=False).liveness
-    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    weight = pair_weights(batch.live, batch.origin != Origin.RECORDED, batch.origin == Origin.PARTIAL)
+    whole, frames, totals = torch.zeros(2), torch.zeros(2), torch.zeros(2)
+    for pair, (voice, echo, count, live, _) in enumerate(PAIRS):
+        half = -(-count // 2)
+        result = model.head.compare(voices[voice][:, :, :half], echoes[echo][:, :, :half])
+        cost = functional.binary_cross_entropy_with_logits
+        whole[live] += weight[pair] * cost(result.utterance, torch.tensor([0.1 + 0.8 * live]))
+        for logit, label in zip(result.frames[0], batch.frame_live[pair], strict=False):
+            frames[int(label)] += weight[pair] / half * cost(logit, 0.1 + 0.8 * label)
+            totals[int(label)] += weight[pair] / half
+    found = loss(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    torch.testing.assert_close(found.liveness, whole.mean(), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.frames, (frames / totals).mean(), atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
 def test_the_synchrony_loss_is_that_of_the_live_recordings_whole_windows(model, batch, speakers):
     loss = joint_loss(model, sync_window_s=0.2)
+    live = [pair for pair, (*_, alive, origin) in enumerate(PAIRS) if alive and origin is Origin.RECORDED]
     streams = []
     for parts in alone(model, batch):
-        live = [centred(part, None)[0] for part, alive in zip(parts, LIVE, strict=False) if alive]
-        streams.append(torch.stack([functional.pad(x, (0, FRAMES // 2 - x.shape[1])) for x in live]))
-    lengths = torch.tensor([-(-n // 2) for n, alive in zip(LENGTHS, LIVE, strict=True) if alive])
+        own = [centred(parts[pair], None)[0] for pair in live]
+        streams.append(torch.stack([functional.pad(x, (0, FRAMES // 2 - x.shape[1])) for x in own]))
+    lengths = torch.tensor([-(-VOICES[pair] // 2) for pair in live])
     expected = SyncLoss(10)(*streams, lengths)
-    found = loss(model, speakers, batch, 1.0, bfloat16=False).sync
+    found = loss(model, Batches(speakers, batch), 1.0, bfloat16=False).sync
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_total_is_the_weighted_sum_and_the_margin_grows(model, batch, speakers, share):
-    loss = joint_loss(model, weight=3.0, sync_weight=0.5)
-    found = loss(model, speakers, batch, share, bfloat16=False)
+    loss = joint_loss(model, weight=3.0, sync_weight=0.5, frame_weight=0.7)
+    found = loss(model, Batches(speakers, batch), share, bfloat16=False)
     speaker = loss.speaker(model.embed(speakers.voice), speakers.speakers, share)
     torch.testing.assert_close(found.speaker, speaker)
-    torch.testing.assert_close(found.total, speaker + 3 * (found.liveness + 0.5 * found.sync))
+    torch.testing.assert_close(found.total, speaker + 3 * (found.liveness + 0.7 * found.frames + 0.5 * found.sync))
     assert found.sync > 0
 
 
 @torch.no_grad()
-def test_without_its_weight_there_is_no_synchrony_loss(model, batch, speakers):
-    with_it, without = (
-        joint_loss(model, sync_weight=weight)(model, speakers, batch, 1.0, bfloat16=False) for weight in (0.25, 0.0)
+@pytest.mark.parametrize("name", ["sync", "frames"])
+def test_a_loss_without_weight_is_none(model, batch, speakers, name):
+    weight = {"sync": "sync_weight", "frames": "frame_weight"}[name]
+    whole, without = (
+        joint_loss(model, **options)(model, Batches(speakers, batch), 1.0, bfloat16=False)
+        for options in ({}, {weight: 0.0})
     )
-    assert without.sync == 0
-    torch.testing.assert_close(without.liveness, with_it.liveness)
-    torch.testing.assert_close(without.total, without.speaker + without.liveness)
+    assert getattr(without, name) == 0
+    assert getattr(whole, name) > 0
+    torch.testing.assert_close(without.liveness, whole.liveness)
+
+
+@torch.no_grad()
+def test_each_task_alone_costs_what_it_costs_beside_the_other(model, batch, speakers):
+    loss = joint_loss(model)
+    both, speaker, liveness = (
+        loss(model, batches, 1.0, bfloat16=False)
+        for batches in (Batches(speakers, batch), Batches(speakers, None), Batches(None, batch))
+    )
+    torch.testing.assert_close(both.total, speaker.total + liveness.total)
+    torch.testing.assert_close(speaker.total, both.speaker)
+    assert liveness.speaker == speaker.liveness == speaker.frames == speaker.sync == 0
+
+
+@torch.no_grad()
+def test_what_stands_in_padding_or_behind_the_judged_end_changes_nothing(model, batch, speakers):
+    loss = joint_loss(model)
+    expected = loss(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    voice, echo, frame_live = batch.voice.clone(), batch.echo.clone(), batch.frame_live.clone()
+    for stream, lengths in ((voice, VOICES), (echo, ECHOES)):
+        for item, length in enumerate(lengths):
+            stream[item, length:] = 99.0
+    for pair, (*_, count, _, _) in enumerate(PAIRS):
+        frame_live[pair, -(-count // 2) :] = 1 - frame_live[pair, -(-count // 2) :]
+    spoilt = batch._replace(voice=voice, echo=echo, frame_live=frame_live)
+    torch.testing.assert_close(loss(model, Batches(speakers, spoilt), 1.0, bfloat16=False), expected)
 
 
 def test_gradients_are_added_up_in_order(model, batch, speakers):
     """No step of the backward pass adds by several threads in whatever order they come: losses repeat to the digit."""
-    seen, waiting = set(), [joint_loss(model)(model, speakers, batch, 1.0, False).total.grad_fn]
+    total = joint_loss(model)(model, Batches(speakers, batch), 1.0, False).total
+    seen, waiting = set(), [total.grad_fn]
     while waiting:
         node = waiting.pop()
         if node is not None and node not in seen:

@@ -1,5 +1,7 @@
 """The same batches from a store, from worker processes and from the training device."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from vivavoce.corpus.cuts import Row
 from vivavoce.errors import UserError
 from vivavoce.features.augment import AugmentConfig
+from vivavoce.features.batch import LivenessBatch, Origin, SpeakerBatch
 from vivavoce.features.extractor import hear
 from vivavoce.features.front_end import FrontEndConfig, Probe
 from vivavoce.features.offline import open_store
@@ -14,7 +17,8 @@ from vivavoce.features.spec import StoreSpec, step_seeds
 from vivavoce.features.store import FeatureStore
 from vivavoce.features.survey import Survey, keep_survey, read_survey
 from vivavoce.training.config import TrainingConfig
-from vivavoce.training.data import TrainingData, judgeable
+from vivavoce.training.data import TrainingData
+from vivavoce.training.negatives import NegativesConfig
 from vivavoce.training.supply import DeviceSupply, OfflineSupply, Supply, WorkerSupply
 
 from ..features.recordings import make_recordings
@@ -23,18 +27,22 @@ from ..synthetic import make_data, make_rows, make_store
 FRONT_END = FrontEndConfig()
 NOTHING = AugmentConfig()
 AUGMENT = AugmentConfig.model_validate({"speed": {}, "noise": {"probability": 1.0}, "rir": {}})
-CONFIG = TrainingConfig(
-    liveness_batch=4, speaker_batch=4, liveness_crop_s=1.0, speaker_crop_s=0.5, shift_s=(0.2, 0.4), shifts=1
+CONFIG = TrainingConfig.model_validate(
+    {"liveness_batch": 4, "speaker_batch": 4, "liveness_crop_s": 1.0, "speaker_crop_s": 0.5}
+    | {"negatives": {"shift_s": (0.2, 0.6), "hard_share": 1.0, "curriculum": {"hard_from": 1.0}}}
 )
 PLAIN = CONFIG.model_copy(update={"speed_factors": (1.0,)})
 CPU = torch.device("cpu")
+# All eight: what is said in them does not matter here.
+HEARD = np.ones(8, dtype=bool)
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[Row]:
-    """Eight recordings of four speakers, live and attacked."""
+    """Eight recordings of four speakers, live and attacked; all say the same, so that negatives find partners."""
     lengths = [(48_000, 1.2), (48_000, 0.9), (44_100, 1.1), (48_000, 1.0)] * 2
-    return make_recordings(tmp_path_factory.mktemp("audio"), lengths, speakers=4)
+    made = make_recordings(tmp_path_factory.mktemp("audio"), lengths, speakers=4)
+    return [replace(row, text="the same words") for row in made]
 
 
 @pytest.fixture(scope="module")
@@ -48,13 +56,13 @@ def survey(rows: list[Row]) -> Survey:
     return Survey.collect([Probe(wave.tones_hz, wave.quality) for wave in waves])
 
 
-def data_of(rows: list[Row], store: FeatureStore, supply: Supply, config: TrainingConfig = CONFIG, seed: int = 0):
+def data_of(rows: list[Row], supply: Supply, config: TrainingConfig = CONFIG, seed: int = 0):
     speeds = (1.0,) if config is CONFIG else AUGMENT.build().speed_factors
-    return TrainingData(rows, judgeable(rows, store.usable), supply, config, FRONT_END, seed, speeds)
+    return TrainingData(rows, HEARD, supply, config, FRONT_END, seed, speeds)
 
 
 def flat(batches) -> list[torch.Tensor]:
-    return [tensor for pair in batches for batch in pair for tensor in batch]
+    return [tensor for pair in batches for batch in pair if batch is not None for tensor in batch]
 
 
 def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
@@ -62,51 +70,53 @@ def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 def test_without_augmentation_online_batches_are_the_offline_ones_to_the_last_bit(rows, store, survey):
-    offline = data_of(rows, store, OfflineSupply(store))
-    device = data_of(rows, store, DeviceSupply(rows, survey, FRONT_END, NOTHING, 1, CPU))
-    workers = data_of(rows, store, WorkerSupply(rows, survey, FRONT_END, NOTHING, 2, prefetch=1))
+    offline = data_of(rows, OfflineSupply(store))
+    device = data_of(rows, DeviceSupply(rows, survey, FRONT_END, NOTHING, 1, CPU))
+    workers = data_of(rows, WorkerSupply(rows, survey, FRONT_END, NOTHING, 2, prefetch=1))
     for epoch in (0, 3):
         kept = flat(offline.epoch(epoch))
-        assert len(kept) == offline.steps * 9
+        assert len(kept) == offline.steps * (len(SpeakerBatch._fields) + len(LivenessBatch._fields))
+        assert sum(len(step.negatives.partners) for step in offline._steps(epoch)) > 0
         assert same(kept, flat(device.epoch(epoch)))
         assert same(kept, flat(workers.epoch(epoch)))
     workers.close()
 
 
 def test_augmented_batches_differ_by_epoch_and_seed_and_are_the_same_for_any_number_of_workers(rows, store, survey):
-    device = data_of(rows, store, DeviceSupply(rows, survey, FRONT_END, AUGMENT, 2, CPU), PLAIN)
-    workers = data_of(rows, store, WorkerSupply(rows, survey, FRONT_END, AUGMENT, 1), PLAIN)
+    device = data_of(rows, DeviceSupply(rows, survey, FRONT_END, AUGMENT, 2, CPU), PLAIN)
+    workers = data_of(rows, WorkerSupply(rows, survey, FRONT_END, AUGMENT, 1), PLAIN)
     first = flat(device.epoch(1))
     assert same(first, flat(device.epoch(1)))
     assert same(first, flat(workers.epoch(1)))
     workers.close()
     assert not same(first, flat(device.epoch(2)))
-    other = data_of(rows, store, DeviceSupply(rows, survey, FRONT_END, AUGMENT, 2, CPU), PLAIN, seed=1)
+    other = data_of(rows, DeviceSupply(rows, survey, FRONT_END, AUGMENT, 2, CPU), PLAIN, seed=1)
     assert not same(first, flat(other.epoch(1)))
 
 
 def test_each_time_a_recording_is_heard_it_sounds_another_way(rows, store, survey):
     # All of a recording in every crop, so that only augmentation can make a difference.
     config = PLAIN.model_copy(
-        update={"speaker_crop_s": 0.5, "mask_mels": 0, "mask_frames": 0, "mask_echo": 0, "liveness_crop_s": 3.0}
+        update={"speaker_crop_s": 0.5, "mask_mels": 0, "mask_frames": 0, "mask_echo": 0, "liveness_crop_s": 5.0}
+        | {"negatives": NegativesConfig(per_live=0)}
     )
     noise = AugmentConfig.model_validate({"noise": {"probability": 1.0}})
-    data = data_of(rows, store, DeviceSupply(rows, survey, FRONT_END, noise, 1, CPU), config)
+    data = data_of(rows, DeviceSupply(rows, survey, FRONT_END, noise, 1, CPU), config)
     heard = [torch.cat([batch.voice.sum(dim=(1, 2)) for _, batch in data.epoch(epoch)]) for epoch in range(3)]
     assert torch.cat(heard).unique().numel() == 3 * len(heard[0])
     # The voice alone is noisy: the echoes stay the same eight.
-    echoes = [torch.cat([batch.echo.sum(dim=(1, 2)) for _, batch in data.epoch(epoch)]) for epoch in range(3)]
+    echoes = [torch.cat([batch.echo[:4].sum(dim=(1, 2)) for _, batch in data.epoch(epoch)]) for epoch in range(3)]
     assert torch.equal(echoes[0].sort().values, echoes[1].sort().values)
 
 
 def test_a_speed_makes_a_speaker_of_its_own(rows, store, survey):
     augment = AugmentConfig.model_validate({"speed": {}})
-    data = data_of(rows, store, DeviceSupply(rows, survey, FRONT_END, augment, 1, CPU), PLAIN)
+    data = data_of(rows, DeviceSupply(rows, survey, FRONT_END, augment, 1, CPU), PLAIN)
     factors = augment.build().speed_factors
     assert data.classes == 4 * len(factors)
     for epoch in range(3):
         for step, (batch, _) in zip(data._steps(epoch), data.epoch(epoch), strict=True):
-            speeds = augment.build().speeds(step_seeds(0, epoch, step.number, 8))[:4]
+            speeds = augment.build().speeds(step_seeds(0, epoch, step.number, len(step.items)))[:4]
             assert (batch.speakers.numpy() // 4).tolist() == [factors.index(speed) for speed in speeds]
             assert (batch.speakers.numpy() % 4).tolist() == step.speakers.tolist()
 
@@ -118,8 +128,7 @@ def test_offline_copies_are_all_used_with_the_label_of_their_speed(rows, tmp_pat
     assert spec.speeds == (1.0, 0.9, 1.1)
     store = open_store(rows, spec, tmp_path / "store", workers=1)
     config = PLAIN.model_copy(update={"mask_mels": 0, "mask_frames": 0})
-    heard = judgeable(rows, store.usable)
-    data = TrainingData(rows, heard, OfflineSupply(store), config, FRONT_END, 0, spec.speeds)
+    data = TrainingData(rows, HEARD, OfflineSupply(store), config, FRONT_END, 0, spec.speeds)
     assert data.classes == 12
     slots: set[int] = set()
     for epoch in range(12):
@@ -187,7 +196,8 @@ def test_the_samplers_of_the_config_choose_the_batches():
             ).liveness_sampler
         }
     )
-    live = torch.cat([batch.live for _, batch in make_data(rows, store, config).epoch(0)])
+    batches = [batch for _, batch in make_data(rows, store, config).epoch(0)]
+    live = torch.cat([batch.live[batch.origin == Origin.RECORDED] for batch in batches])
     assert live.mean() == pytest.approx(0.75)
     crowded = TrainingConfig.model_validate(
         {"speaker_batch": 8, "speaker_sampler": {"type": "speaker_balanced", "speakers": 4, "recordings": 2}}
@@ -198,7 +208,7 @@ def test_the_samplers_of_the_config_choose_the_batches():
 
 def test_an_error_in_a_worker_is_the_same_sentence(rows, store, survey, tmp_path):
     spoilt = make_recordings(tmp_path, [(48_000, 1.0)] * 8, speakers=4)
-    data = data_of(spoilt, store, DeviceSupply(spoilt, survey, FRONT_END, NOTHING, 1, CPU))
+    data = data_of(spoilt, DeviceSupply(spoilt, survey, FRONT_END, NOTHING, 1, CPU))
     for row in spoilt:
         row.path.write_bytes(row.path.read_bytes()[:20_000])
     with pytest.raises(UserError, match="truncated"):

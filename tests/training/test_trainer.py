@@ -26,7 +26,7 @@ MODEL = ModelConfig.model_validate(
 )
 CONFIG = TrainingConfig(
     epochs=4, liveness_batch=12, speaker_batch=12, liveness_crop_s=1.2, speaker_crop_s=1.0, precision="float32",
-    shift_s=(0.3, 0.6), learning_rate=5e-3,
+    learning_rate=5e-3,
 )  # fmt: skip
 
 
@@ -37,8 +37,9 @@ def make_trainer(path, corpus, validation_corpus, config=CONFIG) -> Trainer:
     model = MODEL.build(MELS, CHANNELS)
     store = corpus[1]
     model.fit_statistics(store.originals(data.liveness_items))
-    loss = JointLoss(AamSoftmaxConfig().build(16, data.classes), CorrelationConfig(), config.swaps, config.replacements)
-    return Trainer(config, 0, model, loss, data, Validation(*validation_corpus, seed=0), run)
+    speaker = AamSoftmaxConfig().build(16, data.classes) if "speaker" in config.tasks else None
+    loss = JointLoss(speaker, CorrelationConfig())
+    return Trainer(config, 0, model, loss, data, Validation(*validation_corpus, 0, config.tasks), run)
 
 
 def losses(run: RunFolder) -> list[dict]:
@@ -86,6 +87,69 @@ def test_training_learns_both_tasks(tmp_path, corpus, validation_corpus):
     assert best < 0.25
     assert len(trainer.run.read_metrics()) == 28
     assert list(trainer.run.tensorboard.iterdir())
+
+
+@pytest.mark.parametrize("task", ["speaker", "liveness"])
+def test_one_task_alone_is_trained_validated_and_calibrated_alone(tmp_path, corpus, validation_corpus, task):
+    config = CONFIG.model_copy(update={"tasks": (task,), "epochs": 2})
+    trainer = make_trainer(tmp_path / "run", corpus, validation_corpus, config)
+    other = {"speaker": "liveness", "liveness": "speaker"}[task]
+    part = trainer.model.head if task == "speaker" else trainer.model.trunk.embedding
+    before = [parameter.clone() for parameter in part.parameters()]
+    calibration = trainer.fit()
+    assert all(torch.equal(a, b) for a, b in zip(before, part.parameters(), strict=True))
+    assert getattr(calibration, task).n_target > 0
+    assert getattr(calibration, other) is None
+    assert trainer.run.read_calibration() == calibration
+    names = {name for line in trainer.run.read_metrics() for name in line}
+    assert f"{task}_eer" in names
+    assert f"loss_{task}" in names
+    assert not {name for name in names if other in name}
+    assert ("loss_frames" in names) == (task == "liveness")
+
+
+def test_the_best_epoch_is_judged_on_crops_and_the_thresholds_on_whole_recordings(tmp_path, corpus, validation_corpus):
+    config = CONFIG.model_copy(update={"tasks": ("liveness",), "epochs": 1, "validation_crop_s": 0.7})
+    trainer = make_trainer(tmp_path / "run", corpus, validation_corpus, config)
+    asked = []
+    original = trainer.validation.score
+    trainer.validation.score = lambda model, crop=None: asked.append(crop) or original(model, crop)
+    trainer.fit()
+    assert asked == [0.7, None]
+    crops, whole = (original(trainer.model, crop).live for crop in (0.7, None))
+    assert not (crops == whole).any()
+
+
+def test_a_head_that_needs_it_is_fitted_once_before_the_first_epoch(tmp_path, corpus, validation_corpus):
+    config = CONFIG.model_copy(update={"tasks": ("liveness",), "epochs": 2})
+    trainer = make_trainer(tmp_path / "run", corpus, validation_corpus, config)
+    calls = []
+    trainer.model.head.needs_fit = True
+    trainer.model.fit_head = lambda batches: calls.append((trainer.progress.step, [len(b.live) for b in batches]))
+    trainer.fit()
+    assert len(calls) == 1
+    step, pairs = calls[0]
+    assert step == 0
+    assert len(pairs) == trainer.data.steps
+    resumed = make_trainer(tmp_path / "run", corpus, validation_corpus, config)
+    resumed.model.head.needs_fit = True
+    resumed.model.fit_head = lambda batches: calls.append(batches)
+    resumed.resume()
+    resumed.fit()
+    assert len(calls) == 1
+
+
+def test_the_ridge_head_is_fitted_trained_and_kept(tmp_path, corpus, validation_corpus):
+    config = CONFIG.model_copy(update={"tasks": ("liveness",), "epochs": 1, "liveness_crop_from": 1.0})
+    data = make_data(*corpus, config)
+    torch.manual_seed(0)
+    trunk = {"channels": 16, "pooled_channels": 32, "embedding_dim": 16, "bottleneck": 8}
+    model = ModelConfig.model_validate({"name": "ecapa-ridge", "trunk": trunk}).build(MELS, CHANNELS)
+    model.fit_statistics(corpus[1].originals(data.liveness_items))
+    validation = Validation(*validation_corpus, 0, config.tasks)
+    run = RunFolder.create(tmp_path / "run", config)
+    Trainer(config, 0, model, JointLoss(None, CorrelationConfig()), data, validation, run).fit()
+    assert run.read_calibration().liveness.eer < 0.3
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_one_sentence(tmp_path, corpus, validation_corpus):

@@ -59,7 +59,7 @@ def _describe(run: Any) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "validation": {
-            "speaker_eer": calibration.speaker.eer,
+            "speaker_eer": calibration.speaker.eer if calibration.speaker else None,
             "liveness_eer": calibration.liveness.eer if calibration.liveness else None,
         },
         "leaks": json.loads(run.leaks.read_text(encoding="utf-8")) if run.leaks.is_file() else [],
@@ -70,9 +70,12 @@ def _describe(run: Any) -> dict[str, Any]:
 def _show(result: dict[str, Any]) -> None:
     validation = result["validation"]
     out.print(f"Run: [bold]{result['run']}[/]", soft_wrap=True)
-    out.print(f"Validation: speaker EER {100 * validation['speaker_eer']:.1f} %", highlight=False)
-    if validation["liveness_eer"] is not None:
-        out.print(f"            liveness EER {100 * validation['liveness_eer']:.1f} %", highlight=False)
+    rates = [
+        f"{task} EER {100 * rate:.1f} %"
+        for task in ("speaker", "liveness")
+        if (rate := validation[f"{task}_eer"]) is not None
+    ]
+    out.print("Validation: " + f"\n{'':12}".join(rates), highlight=False)
 
 
 def _show_folds(result: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Crops of recordings, cut by the same code from a store on disk and from recordings computed a moment ago."""
 
 from collections.abc import Iterator
+from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -17,16 +18,35 @@ class SpeakerBatch(NamedTuple):
     speakers: Tensor  # (batch,) class labels
 
 
-class LivenessBatch(NamedTuple):
-    """Crops for the correlation task; padded where a recording is shorter than the crop."""
+class Origin(IntEnum):
+    """How a pair of voice and echo came about."""
 
-    voice: Tensor  # (batch, frames, voice channels)
-    echo: Tensor  # (batch, frames, echo channels)
-    lengths: Tensor  # (batch,)
-    live: Tensor  # (batch,) 1 for live, 0 for an attack
-    shifted_of: Tensor  # (shifted,) which crop a shifted echo belongs to
-    shifted_echo: Tensor  # (shifted, frames, channels) cut from the same recording, earlier or later
-    shifted_lengths: Tensor  # (shifted,)
+    RECORDED = 0  # as they were recorded together, by a live speaker or in an attack
+    REPLACE = 1  # a live voice with the echo of an attack
+    SWAP = 2  # a live voice with the echo of another live recording
+    SHIFT = 3  # a live voice with its own echo of another time
+    PARTIAL = 4  # a span of both comes from elsewhere: from one recording (still true), or from two
+
+
+class LivenessBatch(NamedTuple):
+    """Streams for the correlation task, each encoded once, and which voice is judged with which echo.
+
+    Streams are padded with zeros behind their lengths. The first pairs are the recordings of the batch as they are:
+    pair i joins voice i with echo i. Labels of frames are those of the 20 ms frames that heads judge.
+    """
+
+    voice: Tensor  # (voices, frames, voice channels)
+    echo: Tensor  # (echoes, frames, echo channels)
+    voice_lengths: Tensor  # (voices,)
+    echo_lengths: Tensor  # (echoes,)
+    voice_of: Tensor  # (pairs,) index of the voice
+    echo_of: Tensor  # (pairs,) index of the echo
+    lengths: Tensor  # (pairs,) frames that are judged, no more than either stream has
+    live: Tensor  # (pairs,) 1 where voice and echo belong together throughout, else 0
+    frame_live: Tensor  # (pairs, ceil(frames / 2)) 1 where they belong together around that frame, else 0
+    origin: Tensor  # (pairs,) an `Origin`
+    taught: Tensor  # (taught,) pairs whose mouth's motion is known; they are recordings as they are
+    motion: Tensor  # (taught, frames, motion channels) what the mouth did
 
 
 def random_starts(store: FeatureStore, slots: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
@@ -50,15 +70,23 @@ def gather_wrapped(
 
 
 def gather_padded(
-    array: np.ndarray | Shards, store: FeatureStore, slots: np.ndarray, starts: np.ndarray, frames: int
+    array: np.ndarray | Shards,
+    store: FeatureStore,
+    slots: np.ndarray,
+    starts: np.ndarray,
+    frames: int,
+    lengths: np.ndarray | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Crops ``(slots, frames, channels)`` with zeros behind a recording's end, and their lengths ``(slots,)``."""
+    """Crops ``(slots, frames, channels)`` with zeros behind a recording's end, and their lengths ``(slots,)``.
+
+    ``lengths`` ``(slots,)`` ends crops earlier.
+    """
     crops = np.empty((len(slots), frames, array.shape[1]), dtype=array.dtype)
-    lengths = np.clip(store.frames[slots] - starts, 0, frames)
-    for (crop, first, _, start), count in zip(_spans(crops, store, slots, starts), lengths.tolist(), strict=True):
+    counts = np.clip(store.frames[slots] - starts, 0, frames if lengths is None else lengths)
+    for (crop, first, _, start), count in zip(_spans(crops, store, slots, starts), counts.tolist(), strict=True):
         crop[:count] = array[first + start : first + start + count]
         crop[count:] = 0
-    return torch.from_numpy(crops).float(), torch.from_numpy(lengths)
+    return torch.from_numpy(crops).float(), torch.from_numpy(counts)
 
 
 def _spans(

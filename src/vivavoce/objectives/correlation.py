@@ -14,22 +14,62 @@ class CorrelationConfig(BaseModel):
     weight: float = Field(default=1.0, ge=0, description="what this loss counts for beside the speaker loss")
     sync_weight: float = Field(default=0.25, ge=0, description="what the synchrony loss counts for beside it; 0: none")
     sync_window_s: float = Field(default=0.6, ge=0.1, le=5, description="window that must find its own echo, seconds")
+    frame_weight: float = Field(
+        default=0.5, ge=0, description="what the loss of each 20 ms frame counts for beside that of the whole; 0: none"
+    )
+    teacher_weight: float = Field(
+        default=0.5,
+        ge=0,
+        description="what it counts for that voice and echo each find the mouth's motion, where it is known; 0: none",
+    )
     label_smoothing: float = Field(default=0.02, ge=0, lt=0.5, description="share taken off a sure label")
 
 
-def correlation_loss(logits: Tensor, live: Tensor, label_smoothing: float = 0.0, group: Tensor | None = None) -> Tensor:
-    """Binary cross-entropy of ``logits`` ``(n,)`` with labels ``live`` ``(n,)`` in {0, 1}.
+def correlation_loss(
+    logits: Tensor, live: Tensor, label_smoothing: float = 0.0, weight: Tensor | None = None
+) -> Tensor:
+    """Binary cross-entropy of ``logits`` with labels ``live`` in {0, 1}, both of any one shape.
 
     Each class counts half, however many examples it has in the batch: attacks outnumber live recordings, and a
-    head that learns their prior would shift its threshold with the mix of the training set. Within a class the
-    groups (``(n,)`` integers; ``None``: one group) count alike, so that many cheap negatives do not drown rare ones.
+    head that learns their prior would shift its threshold with the mix of the training set. Within a class an example
+    counts as its ``weight`` says (same shape; ``None``: all alike); one of weight 0 is left out.
     """
     smoothed = live * (1 - 2 * label_smoothing) + label_smoothing
     losses = functional.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
-    groups = torch.zeros_like(live, dtype=torch.long) if group is None else group
-    cell = live.long() + 2 * groups
-    count = torch.bincount(cell, minlength=2)
-    present = (count > 0).to(losses.dtype)
-    # Groups of each class that occur in the batch.
-    occurring = torch.stack([present[0::2].sum(), present[1::2].sum()]).clamp(min=1.0)
-    return (losses / count[cell] / (2 * occurring[live.long()])).sum()
+    weights = torch.ones_like(losses) if weight is None else weight
+    halves = [0.5 * (weights * part) / (weights * part).sum().clamp(min=1e-12) for part in (live, 1 - live)]
+    return (losses * (halves[0] + halves[1])).sum()
+
+
+def frame_loss(frames: Tensor, frame_live: Tensor, mask: Tensor, weight: Tensor, label_smoothing: float) -> Tensor:
+    """Cross-entropy of the frames' logits ``(pairs, frames)`` with their own labels ``(pairs, frames)``.
+
+    Each pair shares its ``weight`` ``(pairs,)`` out to its frames, those that ``mask`` ``(pairs, frames)`` marks; then
+    each class counts half as in `correlation_loss`.
+    """
+    each = mask * (weight / mask.sum(dim=1).clamp(min=1))[:, None]
+    return correlation_loss(frames, frame_live, label_smoothing, each)
+
+
+def pair_weights(live: Tensor, made: Tensor, partial: Tensor) -> Tensor:
+    """What each pair counts for within its class, ``(pairs,)``; the weights of a class add up to one.
+
+    Recorded attacks and negatives that were made count alike, however many of either there are. Partial pairs count for
+    as much among the true ones as among the false ones, so that a seam is no evidence of either.
+
+    Args:
+        live: labels ``(pairs,)`` in {0, 1}.
+        made: which pairs were made rather than recorded, ``(pairs,)`` bool.
+        partial: which of these are partial, ``(pairs,)`` bool.
+    """
+    true = live > 0
+    false = _shares(~true & ~made) + _shares(~true & made)
+    false = false / false.sum().clamp(min=1)
+    whole, spliced = _shares(true & ~partial), _shares(true & partial)
+    share = (false * partial).sum() * spliced.sum()
+    return false + spliced * share + whole * (1 - share)
+
+
+def _shares(chosen: Tensor) -> Tensor:
+    """Equal shares of one for the chosen ones; zeros where none is."""
+    return chosen / chosen.sum().clamp(min=1)

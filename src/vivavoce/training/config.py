@@ -1,12 +1,16 @@
 """How a model is trained."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from vivavoce.corpus.metadata import HELD_OUT_KINDS, Kind
 from vivavoce.corpus.sampling import RandomConfig, SamplerConfig, SpeakerBalancedConfig
 from vivavoce.errors import UserError
+from vivavoce.training.negatives import NegativesConfig
+
+Task = Literal["speaker", "liveness"]
 
 
 class TrainingConfig(BaseModel):
@@ -14,7 +18,13 @@ class TrainingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    epochs: int = Field(default=30, ge=1, description="passes over the recordings of the correlation task")
+    tasks: tuple[Task, ...] = Field(
+        default=("speaker", "liveness"),
+        description="what is trained: who speaks, whether voice and mouth belong together",
+    )
+    epochs: int = Field(
+        default=30, ge=1, description="passes over the recordings of the correlation task, or of the only task"
+    )
     liveness_batch: int = Field(default=48, ge=4, description="recordings a step for the correlation task")
     speaker_batch: int = Field(default=64, ge=2, description="crops a step for the speaker task")
     liveness_sampler: SamplerConfig = Field(
@@ -23,13 +33,23 @@ class TrainingConfig(BaseModel):
     speaker_sampler: SamplerConfig = Field(
         default_factory=SpeakerBalancedConfig, description="which recordings meet in a batch of the speaker task"
     )
-    liveness_crop_s: float = Field(default=3.0, ge=1.0, description="seconds of a crop for the correlation task")
+    liveness_crop_s: float = Field(default=4.0, ge=1.0, description="longest crop for the correlation task, seconds")
+    liveness_crop_from: float = Field(
+        default=0.4,
+        ge=0.25,
+        le=1,
+        description="shortest one as a share of it; each step draws its own, so that scores of any length agree",
+    )
     speaker_crop_s: float = Field(default=2.0, ge=0.5, description="seconds of a crop for the speaker task")
-    swaps: int = Field(default=1, ge=0, description="swapped-echo negatives made of each live crop of a batch")
-    replacements: int = Field(default=1, ge=0, description="negatives with an attack's echo made of each live crop")
-    shifts: int = Field(default=2, ge=0, description="shifted-echo negatives made of each live crop of a batch")
-    shift_s: tuple[float, float] = Field(
-        default=(0.2, 1.0), description="range of the shift; under 0.12 s it would be label noise (DESIGN §6)"
+    negatives: NegativesConfig = Field(
+        default_factory=NegativesConfig, description="what is made of the live crops of a batch"
+    )
+    held_out: tuple[Kind, ...] = Field(
+        default=HELD_OUT_KINDS,
+        description="kinds that neither training nor validation uses, so that a test shows what an unknown attack does",
+    )
+    validation_crop_s: float | None = Field(
+        default=3.0, ge=0.5, description="the best epoch is judged on the middle of recordings, s; null: on all of them"
     )
     speed_factors: tuple[float, ...] = Field(
         default=(1.0, 0.9, 1.1), min_length=1, description="speed copies, each of them a speaker of its own; 1 = as is"
@@ -50,11 +70,31 @@ class TrainingConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = Field(default=2, ge=1, description="processes that read, augment and extract")
 
-    @field_validator("shift_s")
+    @model_validator(mode="before")
     @classmethod
-    def _rising(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < value[0] <= value[1] < float("inf"):
-            raise ValueError("it must be a shortest and a longest shift in seconds, both above 0")
+    def _of_today(cls, data: Any) -> Any:
+        """Say what became of the keys that chose negatives before these had a config of their own."""
+        given = data if isinstance(data, dict) else {}
+        old = [name for name in ("swaps", "replacements", "shifts", "shift_s") if name in given]
+        if old:
+            raise UserError(
+                f"The key training.{old[0]} is of an older version of vivavoce; say in training.negatives which "
+                "negatives to make, and train again what that version trained."
+            )
+        return data
+
+    @field_validator("tasks")
+    @classmethod
+    def _some(cls, value: tuple[Task, ...]) -> tuple[Task, ...]:
+        if not value or len(set(value)) < len(value):
+            raise ValueError("name speaker, liveness or both, each once")
+        return value
+
+    @field_validator("held_out")
+    @classmethod
+    def _not_the_live(cls, value: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if Kind.LIVE in value:
+            raise ValueError("without live recordings there is nothing to train on")
         return value
 
     @field_validator("speed_factors")

@@ -1,22 +1,24 @@
 """The batches of one step, cut from the features of its recordings: a pure function of seed, epoch and step."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from vivavoce.features.batch import LivenessBatch, SpeakerBatch, gather_padded, gather_wrapped, random_starts
+from vivavoce.features.batch import LivenessBatch, SpeakerBatch, gather_wrapped, random_starts
 from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.features.masks import mask_bands
 from vivavoce.features.store import FeatureStore
 from vivavoce.features.warp import change_speed, mel_warp_matrix
 from vivavoce.training.config import TrainingConfig
-
-FRAMES_PER_S = 100
+from vivavoce.training.negatives import Plan
+from vivavoce.training.pairs import FRAMES_PER_S, Mouths, PairCutter
+from vivavoce.training.teacher import MouthMotion
 
 
 class Step(NamedTuple):
-    """What a step needs to know besides the features."""
+    """What a step needs to know besides the features; a task that is not trained has no items."""
 
     seed: int
     epoch: int
@@ -25,11 +27,13 @@ class Step(NamedTuple):
     speakers: np.ndarray  # (speaker batch,) number of each one's speaker
     liveness_items: np.ndarray  # (liveness batch,) recordings
     live: np.ndarray  # (liveness batch,) bool
+    negatives: Plan
+    splices: Mapping[int, tuple[tuple[float, float], ...]]  # spans, s, by place in the liveness batch
 
     @property
     def items(self) -> np.ndarray:
-        """All recordings of the step, those of the speaker task first."""
-        return np.concatenate([self.speaker_items, self.liveness_items])
+        """All recordings of the step: of the speaker task, of the correlation task, partners of its negatives."""
+        return np.concatenate([self.speaker_items, self.liveness_items, self.negatives.partners])
 
     def generator(self, purpose: int) -> np.random.Generator:
         """Randomness of this step; each purpose has its own, so that one's draws do not shift another's."""
@@ -37,22 +41,37 @@ class Step(NamedTuple):
         return np.random.default_rng([self.seed, self.epoch, self.number, purpose])
 
 
-# Purposes of a step's randomness; 1 are the seeds of augmentation (`vivavoce.features.spec.step_seeds`).
-CROPS, COPIES = 2, 3
+class Batches(NamedTuple):
+    """The batches of one step; None for a task that is not trained."""
+
+    speaker: SpeakerBatch | None
+    liveness: LivenessBatch | None
+
+
+# Purposes of a step's randomness. 1 are the seeds of augmentation (`vivavoce.features.spec.step_seeds`), 4 those of the
+# samplers.
+CROPS, COPIES, NEGATIVES, PAIRS = 2, 3, 5, 6
 
 
 class Cutter:
     """Cuts the crops of a step, warps and masks them, and labels them."""
 
     def __init__(
-        self, config: TrainingConfig, front_end: FrontEndConfig, speakers: int, speeds: tuple[float, ...] = (1.0,)
+        self,
+        config: TrainingConfig,
+        front_end: FrontEndConfig,
+        speakers: int,
+        motion: MouthMotion,
+        speeds: tuple[float, ...] = (1.0,),
     ) -> None:
-        """Take the number of speakers, and the speeds at which recordings may have been augmented."""
+        """Take the number of speakers, what is known of mouths, and the speeds of augmented recordings."""
         self.config = config
         self.speakers = speakers
         self.speeds = np.array(speeds)
+        self.motion = motion
+        self.pairs = PairCutter(config)
         self.warps: list[np.ndarray | None] = [None for _ in config.speed_factors]
-        if config.speed_factors != (1.0,):
+        if config.speed_factors != (1.0,) and "speaker" in config.tasks:
             voice = front_end.voice
             high = voice.high_freq if voice.high_freq > 0 else voice.sample_rate / 2 + voice.high_freq
             bins = voice.num_mel_bins
@@ -63,7 +82,7 @@ class Cutter:
         """Classes of the speaker task: each speaker at each speed."""
         return self.speakers * len(self.warps) * len(self.speeds)
 
-    def cut(self, step: Step, store: FeatureStore, slots: np.ndarray) -> tuple[SpeakerBatch, LivenessBatch]:
+    def cut(self, step: Step, store: FeatureStore, slots: np.ndarray) -> Batches:
         """Cut both batches of a step.
 
         Args:
@@ -71,15 +90,20 @@ class Cutter:
             store: where the features are.
             slots: slot of each of ``step.items`` in the store.
         """
-        rng = step.generator(CROPS)
-        masks = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        speaker_slots, liveness_slots = np.split(slots, [len(step.speaker_items)])
-        speaker_batch = self._speaker_batch(step, store, speaker_slots, rng, masks)
-        return speaker_batch, self._liveness_batch(step, store, liveness_slots, rng, masks)
+        spoken, judged = np.split(slots, [len(step.speaker_items)])
+        speaker = self._speaker_batch(step, store, spoken, step.generator(CROPS)) if len(spoken) else None
+        liveness = None
+        if len(judged):
+            rng = step.generator(PAIRS)
+            places = np.flatnonzero(self.motion.known(step.liveness_items))
+            mouths = Mouths(self.motion, places, step.liveness_items[places])
+            liveness = self.pairs.cut(store, judged, step.live, step.negatives, step.splices, mouths, rng)
+        return Batches(speaker, liveness)
 
     def _speaker_batch(
-        self, step: Step, store: FeatureStore, slots: np.ndarray, rng: np.random.Generator, masks: torch.Generator
+        self, step: Step, store: FeatureStore, slots: np.ndarray, rng: np.random.Generator
     ) -> SpeakerBatch:
+        masks = torch.Generator().manual_seed(int(rng.integers(2**31)))
         frames = round(self.config.speaker_crop_s * FRAMES_PER_S)
         warps = rng.integers(len(self.warps), size=len(slots))
         voice = torch.empty(len(slots), frames, store.voice.shape[1])
@@ -99,27 +123,3 @@ class Cutter:
             heard = np.abs(store.speeds[slots][:, None] - self.speeds).argmin(axis=1)
         copies = heard * len(self.warps) + warps
         return SpeakerBatch(voice, torch.from_numpy(step.speakers + copies * self.speakers))
-
-    def _liveness_batch(
-        self, step: Step, store: FeatureStore, slots: np.ndarray, rng: np.random.Generator, masks: torch.Generator
-    ) -> LivenessBatch:
-        frames = round(self.config.liveness_crop_s * FRAMES_PER_S)
-        starts = random_starts(store, slots, frames, rng)
-        voice, lengths = gather_padded(store.voice, store, slots, starts, frames)
-        echo, _ = gather_padded(store.echo, store, slots, starts, frames)
-        shifted_of = np.repeat(np.flatnonzero(step.live), self.config.shifts)
-        shifted_slots = slots[shifted_of]
-        shifted_starts = self._shift(store.frames[shifted_slots], starts[shifted_of], rng)
-        shifted, shifted_lengths = gather_padded(store.echo, store, shifted_slots, shifted_starts, frames)
-        voice = mask_bands(voice, 2, self.config.mask_mels, masks)
-        echo, shifted = (mask_bands(x, 2, self.config.mask_echo, masks) for x in (echo, shifted))
-        live = torch.from_numpy(step.live).float()
-        return LivenessBatch(voice, echo, lengths, live, torch.from_numpy(shifted_of), shifted, shifted_lengths)
-
-    def _shift(self, frames: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Other starts for the echo, earlier or later, inside the recording: nothing is rolled, so there is no seam."""
-        low, high = (round(seconds * FRAMES_PER_S) for seconds in self.config.shift_s)
-        shift = rng.integers(low, high + 1, size=len(starts)) * rng.choice([-1, 1], size=len(starts))
-        shift = np.where(starts + shift < 0, np.abs(shift), shift)
-        # Too short a recording to shift so far: its end is still misaligned, and the crop shorter.
-        return np.minimum(starts + shift, frames - FRAMES_PER_S // 2).clip(min=0)

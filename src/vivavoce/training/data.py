@@ -11,12 +11,15 @@ from vivavoce.corpus.sampling import Items, Sampler
 from vivavoce.errors import UserError
 from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.training.config import TrainingConfig
-from vivavoce.training.crops import Cutter, Step
-from vivavoce.training.supply import Batches, Supply
+from vivavoce.training.crops import NEGATIVES, Batches, Cutter, Step
+from vivavoce.training.negatives import NO_PLAN, Planner
+from vivavoce.training.supply import Supply
+from vivavoce.training.teacher import MouthMotion, motion_paths
 
 # The purpose of the seeds of the two samplers, whose own randomness comes from seed and epoch alone.
 SAMPLERS = 4
 MOST_EPOCHS = 2**20
+NONE = np.empty(0, dtype=np.int64)
 
 
 class TrainingData:
@@ -31,6 +34,7 @@ class TrainingData:
         front_end: FrontEndConfig,
         seed: int,
         speeds: tuple[float, ...] = (1.0,),
+        taught: bool = False,
     ) -> None:
         """Prepare the samplers.
 
@@ -38,33 +42,47 @@ class TrainingData:
             rows: the training recordings.
             heard: which of them the correlation task may use, ``(rows,)`` bool; see `judgeable`.
             supply: where their features come from.
-            config: batches and crops.
+            config: tasks, batches, crops and negatives.
             front_end: what the features are.
             seed: of every draw.
             speeds: at which the supply may play recordings; each makes a speaker of its own.
+            taught: read the mouth's motion where a simulator left it.
 
         Raises:
-            UserError: the recordings do not allow both tasks, or not the samplers that are asked for.
+            UserError: the recordings do not allow the tasks, or not the samplers that are asked for.
         """
         self.supply = supply
         self.seed = seed
+        self.epochs = config.epochs
         self.live = np.array([row.meta.kind == "live" for row in rows])
         self.liveness_items = np.flatnonzero(heard)
         names, self.speakers = np.unique([row.speaker for row in rows], return_inverse=True)
-        self._check(len(names))
-        self.cutter = Cutter(config, front_end, len(names), speeds)
+        self._check(config, len(names))
+        self.motion = MouthMotion(motion_paths(rows) if taught else [None] * len(rows))
+        self.cutter = Cutter(config, front_end, len(names), self.motion, speeds)
         seeds = np.random.SeedSequence([seed, 0, 0, SAMPLERS]).generate_state(2).tolist()
-        # A corpus smaller than a batch is a batch.
-        batch = min(config.liveness_batch, len(self.liveness_items))
-        judged = Items.of_rows([rows[item] for item in self.liveness_items.tolist()])
-        self.liveness_sampler: Sampler = config.liveness_sampler.build(judged, batch, seeds[0])
-        self.speaker_sampler: Sampler = config.speaker_sampler.build(
-            Items.of_rows(rows), config.speaker_batch, seeds[1]
-        )
+        self.liveness_sampler: Sampler | None = None
+        self.speaker_sampler: Sampler | None = None
+        if "liveness" in config.tasks:
+            # A corpus smaller than a batch is a batch.
+            batch = min(config.liveness_batch, len(self.liveness_items))
+            judged = Items.of_rows([rows[item] for item in self.liveness_items.tolist()])
+            self.liveness_sampler = config.liveness_sampler.build(judged, batch, seeds[0])
+        if "speaker" in config.tasks:
+            self.speaker_sampler = config.speaker_sampler.build(Items.of_rows(rows), config.speaker_batch, seeds[1])
+        self.planner = Planner(rows, self.liveness_items, config.negatives)
+        self.splices = {number: row.meta.splices for number, row in enumerate(rows) if row.meta.splices}
         # Of the first epoch; another may have some more or less, where batches are made by length.
-        self.steps = len(self.liveness_sampler)
+        self.steps = len(self.sampler)
         self.position = (0, 0)  # epoch, and steps of it that were handed out
         self._restored = False
+
+    @property
+    def sampler(self) -> Sampler:
+        """The sampler that an epoch is one pass of: the correlation task's, or else the speaker task's."""
+        sampler = self.speaker_sampler if self.liveness_sampler is None else self.liveness_sampler
+        assert sampler is not None  # a config has one task at least
+        return sampler
 
     @property
     def classes(self) -> int:
@@ -86,8 +104,8 @@ class TrainingData:
     def state_dict(self) -> dict[str, Any]:
         """Say which step comes next: behind the last one that was handed out, whatever was prepared beyond it."""
         epoch, done = self.position
-        self.liveness_sampler.set_epoch(epoch)
-        return {"epoch": epoch, "step": done, "sampler": self.liveness_sampler.state_dict(done)}
+        self.sampler.set_epoch(epoch)
+        return {"epoch": epoch, "step": done, "sampler": self.sampler.state_dict(done)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly behind the last step of a saved state.
@@ -95,33 +113,49 @@ class TrainingData:
         Raises:
             UserError: the state was saved over other recordings, with another seed or another sampler.
         """
-        self.liveness_sampler.load_state_dict(state["sampler"])
-        list(self.liveness_sampler)  # it has said that the state is its own; where to go on, `position` knows
+        self.sampler.load_state_dict(state["sampler"])
+        list(self.sampler)  # it has said that the state is its own; where to go on, `position` knows
         self.position, self._restored = (state["epoch"], state["step"]), True
 
     def _steps(self, epoch: int) -> Iterator[Step]:
-        """Plan the steps of an epoch: the correlation task's epoch, beside it as much of the speaker task."""
-        self.liveness_sampler.set_epoch(epoch)
-        plan = list(self.liveness_sampler)
+        """Plan the steps of an epoch: one pass of `sampler`, beside the correlation task as much of the other."""
+        if self.liveness_sampler is None:
+            nothing = (NONE, NONE.astype(bool), NO_PLAN, {})
+            for number, spoken in enumerate(_one_pass(self.sampler, epoch)):
+                yield Step(self.seed, epoch, number, spoken, self.speakers[spoken], *nothing)
+            return
+        plan = _one_pass(self.liveness_sampler, epoch)
         for number, (chosen, spoken) in enumerate(zip(plan, self._speaker_batches(epoch), strict=False)):
             items = self.liveness_items[chosen]
-            yield Step(self.seed, epoch, number, spoken, self.speakers[spoken], items, self.live[items])
+            live = self.live[items]
+            splices = {place: spans for place, item in enumerate(items.tolist()) if (spans := self.splices.get(item))}
+            step = Step(self.seed, epoch, number, spoken, self.speakers[spoken], items, live, NO_PLAN, splices)
+            progress = (epoch + number / len(plan)) / self.epochs
+            yield step._replace(negatives=self.planner.plan(items, live, progress, step.generator(NEGATIVES)))
 
     def _speaker_batches(self, epoch: int) -> Iterator[np.ndarray]:
         """Batches of the speaker sampler without end: its own epoch, then others that no epoch of training begins."""
         for turn in count():
-            self.speaker_sampler.set_epoch(turn * MOST_EPOCHS + epoch)
-            yield from list(self.speaker_sampler)
+            if self.speaker_sampler is None:
+                yield NONE
+            else:
+                yield from _one_pass(self.speaker_sampler, turn * MOST_EPOCHS + epoch)
 
-    def _check(self, speakers: int) -> None:
-        if speakers < 2:
+    def _check(self, config: TrainingConfig, speakers: int) -> None:
+        if "speaker" in config.tasks and speakers < 2:
             raise UserError(f"The training manifest holds {speakers} speaker; the speaker task needs two or more.")
         kinds = self.live[self.liveness_items]
-        if not len(kinds) or kinds.all() or not kinds.any():
+        if "liveness" in config.tasks and (not len(kinds) or kinds.all() or not kinds.any()):
             raise UserError(
                 f"The training manifest holds {int(kinds.sum())} live recordings and {int((~kinds).sum())} attacks "
-                "with a readable probe; the correlation task needs both, so simulate or record what is missing."
+                "with a readable probe, beside the kinds that training.held_out leaves out; the correlation task needs "
+                "both, so simulate or record what is missing."
             )
+
+
+def _one_pass(sampler: Sampler, epoch: int) -> list[np.ndarray]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
 
 
 def judgeable(rows: Sequence[Row], usable: np.ndarray) -> np.ndarray:

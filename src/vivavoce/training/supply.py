@@ -19,9 +19,7 @@ from vivavoce.features.spec import step_seeds
 from vivavoce.features.store import FeatureStore
 from vivavoce.features.survey import Survey
 from vivavoce.pool import ordered, spawn_pool
-from vivavoce.training.crops import COPIES, Cutter, Step
-
-Batches = tuple[SpeakerBatch, LivenessBatch]
+from vivavoce.training.crops import COPIES, Batches, Cutter, Step
 
 
 class Supply(Protocol):
@@ -95,7 +93,10 @@ class WorkerSupply:
         tasks = ((step, _recordings(self.rows, self.survey, step)) for step in steps)
         ahead = self.prefetch * self.workers
         for _, (speaker, liveness) in ordered(self.pool, _work, tasks, ahead, "worker that computes features"):
-            yield SpeakerBatch(*map(torch.from_numpy, speaker)), LivenessBatch(*map(torch.from_numpy, liveness))
+            yield Batches(
+                None if speaker is None else SpeakerBatch(*map(torch.from_numpy, speaker)),
+                None if liveness is None else LivenessBatch(*map(torch.from_numpy, liveness)),
+            )
 
     def close(self) -> None:
         """End the workers."""
@@ -148,10 +149,14 @@ def _start_worker(front_end: FrontEndConfig, augment: AugmentConfig, cutter: Cut
     _worker = Online(front_end, augment), cutter
 
 
-def _work(task: tuple[Step, list[tuple[Row, Probe]]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def _work(task: tuple[Step, list[tuple[Row, Probe]]]) -> tuple[list[np.ndarray] | None, list[np.ndarray] | None]:
     assert _worker is not None
     online, cutter = _worker
     step, recordings = task
     # As arrays: tensors would travel as files of shared memory, which a small /dev/shm cannot hold.
     speaker, liveness = online.cut(step, [hear(*recording) for recording in recordings], cutter)
-    return [part.numpy() for part in speaker], [part.numpy() for part in liveness]
+    return _arrays(speaker), _arrays(liveness)
+
+
+def _arrays(batch: SpeakerBatch | LivenessBatch | None) -> list[np.ndarray] | None:
+    return None if batch is None else [part.numpy() for part in batch]

@@ -19,6 +19,9 @@ from vivavoce.training.schedule import warmup_cosine
 from vivavoce.training.step import JointLoss, StepLoss
 from vivavoce.training.validation import Validation, ValidationScores
 
+# Losses of each task, in the order in which they are recorded.
+LOSSES = {"speaker": ("speaker",), "liveness": ("liveness", "frames", "sync", "teacher")}
+
 
 @dataclass
 class Progress:
@@ -66,17 +69,19 @@ class Trainer:
         return self.config.epochs * self.data.steps
 
     def fit(self) -> Calibration:
-        """Train to the last epoch; returns the thresholds of the best one."""
+        """Train to the last epoch; returns the thresholds of the best one, set on recordings as they are verified."""
         keep_freed_memory()
         events = EventFile(self.run.tensorboard)
+        if self.progress.epoch == 0:
+            self._fit_head()
         while self.progress.epoch < self.config.epochs:
             losses = self._train_epoch()
             self.progress.epoch += 1
-            scores = self.validation.score(self.model)
+            scores = self.validation.score(self.model, self.config.validation_crop_s)
             self._record(losses, scores, events)
             self._keep(scores)
         load_weights(self.model, self.run.best_weights)
-        calibration = self.validation.score(self.model).calibrate()
+        calibration = self.validation.calibrate(self.model)
         self.run.write_calibration(calibration)
         return calibration
 
@@ -109,15 +114,22 @@ class Trainer:
         began = time.monotonic()
         sums, steps = torch.zeros(len(StepLoss._fields)), 0
         with progress_bar(f"Epoch {epoch + 1}/{self.config.epochs}", self.data.steps) as advance:
-            for speaker_batch, liveness_batch in self.data.epoch(epoch):
-                losses = self.loss(self.model, speaker_batch, liveness_batch, self._margin_share(), self.bfloat16)
+            for batches in self.data.epoch(epoch):
+                losses = self.loss(self.model, batches, self._margin_share(), self.bfloat16)
                 self._step(losses.total)
                 sums += torch.stack([loss.detach().float().cpu() for loss in losses])
                 steps += 1
                 advance(1)
-        names = ("loss", "loss_speaker", "loss_liveness", "loss_sync")
-        means = dict(zip(names, (sums / steps).tolist(), strict=True))
-        return {**means, "seconds": round(time.monotonic() - began, 2)}
+        means = dict(zip(StepLoss._fields, (sums / steps).tolist(), strict=True))
+        trained = {f"loss_{name}": means[name] for task in self.config.tasks for name in LOSSES[task]}
+        return {"loss": means["total"], **trained, "seconds": round(time.monotonic() - began, 2)}
+
+    def _fit_head(self) -> None:
+        """Solve what a head has in closed form, on the batches of an epoch that training itself never sees."""
+        if not self.model.head.needs_fit or "liveness" not in self.config.tasks:
+            return
+        found = (batches.liveness for batches in self.data.epoch(self.config.epochs))
+        self.model.fit_head(batch for batch in found if batch is not None)
 
     def _step(self, loss: torch.Tensor) -> None:
         if not torch.isfinite(loss):
@@ -145,10 +157,9 @@ class Trainer:
             events.add(self.progress.epoch, {f"{split}/{name}": value for name, value in values.items()})
 
     def _keep(self, scores: ValidationScores) -> None:
-        """Save the weights, and the best ones apart: best is the lowest sum of both equal error rates."""
-        cost = scores.speaker_eer + scores.liveness_eer
-        if cost <= self.progress.best_cost:
-            self.progress.best_cost, self.progress.best_epoch = cost, self.progress.epoch
+        """Save the weights, and the best ones apart: best is the lowest sum of equal error rates."""
+        if scores.cost <= self.progress.best_cost:
+            self.progress.best_cost, self.progress.best_epoch = scores.cost, self.progress.epoch
             save_weights(self.model, self.run.best_weights)
         # One file, so that a process killed here never leaves weights and optimiser of two epochs.
         state: TrainerState = {
