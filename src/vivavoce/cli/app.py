@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from vivavoce import __version__
-from vivavoce.cli import audit, evaluate, extract, import_, quickstart, simulate, split, train, verify
+from vivavoce.cli import audit, evaluate, extract, import_, negatives, quickstart, simulate, split, train, verify
 
 app = typer.Typer(
     name="vivavoce",
@@ -19,10 +19,11 @@ app.add_typer(import_.app, name="import")
 app.command("audit")(audit.audit)
 app.command("split")(split.split)
 app.command("simulate")(simulate.simulate)
+app.command("negatives")(negatives.negatives)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
-app.command("verify", cls=verify.NamesBehindEnrol)(verify.verify)
+app.command("verify", cls=verify.NamesBehindOptions)(verify.verify)
 
 
 def _version(show: bool) -> None:
