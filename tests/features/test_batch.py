@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from vivavoce.features.batch import gather_padded, gather_wrapped, random_starts
 from vivavoce.features.store import FeatureStore, Qualities, Shards
-from vivavoce.signal.probe import ProbeQuality
+from vivavoce.signal.quality import ProbeQuality
 
 
 def numbered_store(frames: list[int]) -> FeatureStore:

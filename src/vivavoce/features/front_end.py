@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from vivavoce.audio import read_audio
 from vivavoce.corpus.manifest import Row
+from vivavoce.features.accelerometer import Sensor, read_displacement
 from vivavoce.signal.bands import Resample
 from vivavoce.signal.deltas import with_deltas
 from vivavoce.signal.echo import EchoConfig
 from vivavoce.signal.framing import sped_rate
-from vivavoce.signal.probe import ProbeQuality, find_probe, probe_quality
+from vivavoce.signal.iq import IQ_RATE_HZ
+from vivavoce.signal.quality import ProbeQuality, judge_recording
 from vivavoce.signal.voice import FbankConfig, MfccConfig
 
 VOICE_HZ = 16_000
@@ -75,6 +77,7 @@ class Wave:
     rate: int
     tones_hz: tuple[float, ...]
     quality: ProbeQuality
+    sensor: Sensor | None = None  # the phone's accelerometer; None: it was not recorded
 
 
 class Probe(NamedTuple):
@@ -125,6 +128,7 @@ class FrontEnd(nn.Module):
         tones_hz: Tensor,
         speed: float = 1.0,
         voice_augment: VoiceAugment | None = None,
+        displacement_m: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Compute both feature streams.
 
@@ -136,6 +140,7 @@ class FrontEnd(nn.Module):
             speed: as if everything went so many times faster, the voice and the mouth; the tones stay where they are.
             voice_augment: changes the voice band ``(batch, samples)`` at 16 kHz, given with its lengths ``(batch,)``,
                 before its features are taken; the echo never sees it.
+            displacement_m: where each phone was, ``(batch, iq_frames, 3)`` m at 300 Hz, for the echo's ``compensate``.
 
         Returns:
             Voice ``(batch, frames, voice_channels)``, echo ``(batch, frames, echo_channels)``, frames of each
@@ -151,7 +156,7 @@ class FrontEnd(nn.Module):
         voice = with_deltas(voice, frames, self.config.deltas)
         if rate == VOICE_HZ:
             return voice, voice.new_zeros(*voice.shape[:2], self.echo_channels), frames
-        echo, _ = self.echoes[str(rate)](wave, lengths, tones_hz, speed)
+        echo, _ = self.echoes[str(rate)](wave, lengths, tones_hz, speed, displacement_m)
         return voice, echo, frames
 
     def _voice_band(self, rate: int) -> nn.Module:
@@ -164,19 +169,20 @@ class FrontEnd(nn.Module):
 def read_wave(row: Row, known: Probe | None = None) -> Wave:
     """Read one recording of a manifest and find its probe; one that is ``known`` is neither searched nor judged."""
     samples, rate = read_audio(row.path, channel=row.channel, start_s=row.start_s, duration_s=row.duration_s)
+    sensor = None
+    if row.meta.accelerometer is not None:
+        sensor = Sensor(row.path.parent / row.meta.accelerometer, row.start_s)
     if known is not None:
-        return Wave(*_to_supported_rate(samples, rate), known.tones_hz, known.quality)
-    return prepare_wave(samples, rate, row.meta.probe_hz)
+        return Wave(*_to_supported_rate(samples, rate), known.tones_hz, known.quality, sensor)
+    return prepare_wave(samples, rate, row.meta.probe_hz, sensor)
 
 
-def prepare_wave(samples: np.ndarray, rate: int, probe_hz: tuple[float, ...] | None) -> Wave:
-    """Bring samples to a rate the front end takes and judge the probe; unknown tones are detected."""
+def prepare_wave(
+    samples: np.ndarray, rate: int, probe_hz: tuple[float, ...] | None, sensor: Sensor | None = None
+) -> Wave:
+    """Bring samples to a rate the front end takes and judge the recording; unknown tones are detected."""
     samples, rate = _to_supported_rate(samples, rate)
-    if rate not in ULTRASOUND_HZ:
-        return Wave(samples, rate, (), probe_quality(samples, rate, ()))
-    if probe_hz is None:
-        return Wave(samples, rate, *find_probe(samples, rate))
-    return Wave(samples, rate, tuple(probe_hz), probe_quality(samples, rate, probe_hz))
+    return Wave(samples, rate, *judge_recording(samples, rate, probe_hz if rate in ULTRASOUND_HZ else ()), sensor)
 
 
 def _to_supported_rate(samples: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
@@ -211,12 +217,14 @@ def batch_features(
     results: dict[int, tuple[Tensor, Tensor]] = {}
     most = PASS_SAMPLES_CPU if front_end.device.type == "cpu" else PASS_SAMPLES_GPU
     for rate, speed, members in _passes(waves, speeds, most):
-        padded, lengths, tones = _padded([waves[index] for index in members], front_end.device)
+        chosen = [waves[index] for index in members]
+        padded, lengths, tones = _padded(chosen, front_end.device)
+        displacement_m = _displacements(chosen, front_end)
         change = None
         if augment is not None and seeds is not None:
             change = partial(_change, augment, seeds[members])
         with torch.no_grad():
-            voice, echo, frames = front_end(padded, lengths, rate, tones, speed, change)
+            voice, echo, frames = front_end(padded, lengths, rate, tones, speed, change, displacement_m)
         for slot, (index, count) in enumerate(zip(members, frames.tolist(), strict=True)):
             results[index] = (voice[slot, :count], echo[slot, :count])
     return [results[index] for index in range(len(waves))]
@@ -250,3 +258,19 @@ def _padded(waves: Sequence[Wave], device: torch.device) -> tuple[Tensor, Tensor
         padded[slot, : lengths[slot]] = torch.from_numpy(wave.samples)
         tones[slot, : len(wave.tones_hz)] = torch.tensor(wave.tones_hz)
     return padded.to(device), lengths.to(device), tones.to(device)
+
+
+def _displacements(waves: Sequence[Wave], front_end: FrontEnd) -> Tensor | None:
+    """Where the phones of one batch were, ``(batch, iq_frames, 3)`` m; at rest where it was not measured.
+
+    None where the front end does not ask: then no file is read.
+    """
+    if front_end.config.echo.compensate != "accelerometer" or waves[0].rate not in ULTRASOUND_HZ:
+        return None
+    seconds = [len(wave.samples) / wave.rate for wave in waves]
+    moved = torch.zeros(len(waves), int(max(seconds) * IQ_RATE_HZ) + 2, 3, dtype=torch.float64)
+    for slot, (wave, length_s) in enumerate(zip(waves, seconds, strict=True)):
+        if wave.sensor is not None:
+            way = torch.from_numpy(read_displacement(wave.sensor.path, wave.sensor.start_s, length_s))
+            moved[slot, : len(way)] = way
+    return moved.to(front_end.device)

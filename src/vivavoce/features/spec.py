@@ -14,7 +14,7 @@ from vivavoce.features.augment import AugmentConfig
 from vivavoce.features.front_end import FrontEndConfig
 
 # Raise it when the code computes other features from the same recording and configuration.
-FEATURES_VERSION = 3
+FEATURES_VERSION = 4
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import overload
 import numpy as np
 import torch
 
-from vivavoce.signal.probe import ProbeQuality
+from vivavoce.signal.quality import ProbeQuality
 
 
 class Shards:

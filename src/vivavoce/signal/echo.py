@@ -42,6 +42,7 @@ from vivavoce.signal.motion import (
     tone_mean,
     window_size,
 )
+from vivavoce.signal.phone_motion import followed, static_paths_removed
 
 # Power of the differences is averaged over 50 ms: a gesture, not a phoneme (DESIGN §5: velocity spectrum below 8 Hz).
 GRADIENT_WINDOW_MS = 50.0
@@ -73,6 +74,10 @@ class EchoConfig(BaseModel):
     highpass_hz: float = Field(default=0.75, ge=0.2, le=3, description="Hz at -6 dB, zero phase; for static = highpass")
     copies_hz: tuple[float, ...] = Field(
         default=(), description="Hz; log-Doppler once more of the I/Q high-passed there, 3–10 Hz, for phones that move"
+    )
+    compensate: Literal["none", "echo", "accelerometer"] = Field(
+        default="none",
+        description="take out the phone's own motion, as the echo itself shows it or as an accelerometer measured it",
     )
     gradient: bool = Field(default=True, description="first and second differences of the I/Q over 10 and 30 ms")
     velocity: bool = Field(default=True, description="level, signed mean frequency and signed flux of the motion")
@@ -142,7 +147,14 @@ class Echo(nn.Module):
         iq = self.demodulate(wave, lengths, tones_hz)
         return torch.complex(iq[:, :, 0], iq[:, :, 1])
 
-    def forward(self, wave: Tensor, lengths: Tensor, tones_hz: Tensor, speed: float = 1.0) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        wave: Tensor,
+        lengths: Tensor,
+        tones_hz: Tensor,
+        speed: float = 1.0,
+        displacement_m: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Return features ``(batch, frames, channels)``, zero behind each item's end, and frame lengths ``(batch,)``.
 
         Args:
@@ -151,6 +163,8 @@ class Echo(nn.Module):
             tones_hz: ``(batch, tones)``; 0 or NaN where a tone is unused.
             speed: show a mouth that moves so many times faster: its Doppler shifts grow by it, all times shrink by it,
                 carriers and noise weights stay as they are.
+            displacement_m: where the phone was, m, ``(batch, iq_frames, 3)`` at 300 Hz; needed, and only looked at,
+                where ``compensate`` is accelerometer.
         """
         rate = sped_rate(self.sample_rate, speed)
         frames = int(grid_frames(wave.shape[1], rate))
@@ -160,6 +174,7 @@ class Echo(nn.Module):
         weights = self._weights(iq, inside, used)
         if self.config.shared_gain:
             iq = gain_removed(iq, inside, weights)
+        iq = self._compensated(iq, inside, tones_hz, displacement_m)
         moving = self._static_removed(iq, inside, speed).to(wave.dtype)
         weights = weights.to(wave.dtype)
         held = self._held(moving, lengths, frames, speed)
@@ -186,6 +201,15 @@ class Echo(nn.Module):
         iq = drift_removed(iq, inside) if self.config.drift else iq.double()
         level = carrier_level(iq, inside).clamp(min=LEAST_CARRIER)
         return iq / level[:, :, None, None], inside
+
+    def _compensated(self, iq: Tensor, inside: Tensor, tones_hz: Tensor, displacement_m: Tensor | None) -> Tensor:
+        if self.config.compensate == "none":
+            return iq
+        if self.config.compensate == "echo":
+            displacement_m = followed(iq, inside, tones_hz)
+        elif displacement_m is None:
+            raise ValueError("compensation by an accelerometer needs the phone's displacement")
+        return static_paths_removed(iq, inside, tones_hz, displacement_m[:, : iq.shape[3]])
 
     def _static_removed(self, iq: Tensor, inside: Tensor, speed: float) -> Tensor:
         if self.config.static == "mean":
