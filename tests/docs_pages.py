@@ -90,7 +90,8 @@ def furnish(folder: Path, tiny: Tiny) -> None:
     }
     for name, source in sources.items():
         shutil.copy(source, folder / f"{name}.wav")
-    shutil.copy(live[3], folder / "d.wav")
+    for name in ("d", "again"):
+        shutil.copy(live[3], folder / f"{name}.wav")
     _broken(folder, live[0])
 
 

@@ -10,7 +10,7 @@ from vivavoce.corpus.metadata import Kind, Metadata
 from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel, ModelConfig
-from vivavoce.signal.probe import ProbeQuality
+from vivavoce.signal.quality import ProbeQuality
 from vivavoce.training.config import TrainingConfig
 from vivavoce.training.data import TrainingData, judgeable
 from vivavoce.training.supply import OfflineSupply

@@ -17,12 +17,12 @@ import vivavoce.audit.checks  # noqa: F401 - fills the registry
 from vivavoce.audit.registry import CHECKS
 from vivavoce.cli.app import app
 from vivavoce.config import ExperimentConfig
-from vivavoce.evaluation.calibration import Calibration, PartCalibration
+from vivavoce.evaluation.calibration import Calibration, LivenessCalibration, PartCalibration
 from vivavoce.evaluation.verdict import Answer, Evidence, decide
 from vivavoce.experiment import build_model
 from vivavoce.features.augment import table
 from vivavoce.settings import load_settings
-from vivavoce.signal.probe import ProbeQuality
+from vivavoce.signal.quality import ProbeQuality
 from vivavoce.simulate.config import SimulationConfig
 
 from .docs_pages import PAGES, ROOT, Block, Command, blocks, commands, furnish
@@ -34,7 +34,7 @@ NUMBER = re.compile(r"-?\d+(\.\d+)?")
 SMALL = {
     "train": (
         *("--set", "model.trunk={channels: 16, pooled_channels: 32, embedding_dim: 16}"),
-        *("--set", "model.head={channels: 16, groups: 4, dilations: [1, 2]}", "--set", "training.epochs=1"),
+        *("--set", "model.head={channels: 16, dilations: [1, 2]}", "--set", "training.epochs=1"),
         *("--set", "training.workers=1", "--set", "training.device=cpu"),
     ),
     "simulate": ("--workers", "1"),
@@ -51,7 +51,7 @@ def runnable(page: Path) -> list[Block]:
 
 def test_no_page_and_no_language_is_missed() -> None:
     languages = {page.name: {block.language for block in blocks(page)} for page in PAGES}
-    assert languages.keys() >= {"README.md", "guide.md", "data.md", "decisions.md", "benchmarks.md"}
+    assert languages.keys() >= {"README.md", "guide.md", "data.md", "decisions.md", "benchmarks.md", "liveness.md"}
     assert languages["README.md"] == {"bash", "python"}
     assert languages["guide.md"] == {"bash", "console", "python", "text"}
     assert languages["data.md"] == {"bash", "console", "python"}
@@ -148,7 +148,7 @@ def normalised(text: str) -> str:
 def possible_verdicts() -> set[str]:
     """The verdicts that rest on scores, with their reasons, as `vivavoce verify` prints them."""
     part = PartCalibration(scale=1, offset=0, threshold=0.5, eer=0.1, n_target=9, n_nontarget=9)
-    calibration = Calibration(speaker=part, liveness=part)
+    calibration = Calibration(speaker=part, liveness=LivenessCalibration(**part.model_dump()))
     fine = ProbeQuality(True, -30.0, 50.0, "")
     evidence = [Evidence(speaker, live, fine) for speaker in (0.9, 0.1) for live in (0.9, 0.1)]
     verdicts = [decide(one, calibration) for one in evidence]

@@ -40,7 +40,9 @@ def plan_for(rows: Sequence[Row], synthetic: bool, epochs: int | None = None) ->
     # What abstention and unknown attacks look like is no matter of training, so that only the test has them.
     unseen = dict.fromkeys(("replay_moving", "mouthing", "tts", "spliced"), 0.25) | {"probe_jammed": 0.15}
     postures = PostureShares(stand=0.6, table=0.05, handheld=0.25, ear=0.1)
-    simulation = SimulationConfig(kinds=KindCounts(**seen), postures=postures, pools=PoolConfig(half="seen"))
+    simulation = SimulationConfig(
+        kinds=KindCounts(**seen), postures=postures, pools=PoolConfig(half="seen"), mouth_motion=True
+    )
     test = SimulationConfig(kinds=KindCounts(**(seen | unseen)), postures=postures, pools=PoolConfig(half="unseen"))
     if synthetic:
         model = {"name": "ecapa-lstm", "trunk": {"channels": 128, "pooled_channels": 384}}

@@ -1,6 +1,9 @@
 """The echo front end on real phone recordings of a 20 kHz tone with hand and body motion (UltraSense, Galaxy S3)."""
 
+import importlib.util
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -8,7 +11,9 @@ import soundfile as sf
 import torch
 
 from vivavoce.signal.echo import EchoConfig, doppler_spectrogram
-from vivavoce.signal.probe import detect_tones, draw_probe, probe_quality
+from vivavoce.signal.probe import draw_probe
+from vivavoce.signal.quality import probe_quality
+from vivavoce.signal.tones import detect_tones
 
 pytestmark = pytest.mark.realdata
 
@@ -107,3 +112,52 @@ def test_noises_are_no_probe_and_hide_none(shared_data: Path) -> None:
         np.testing.assert_allclose(found, probe.tones_hz, atol=0.5, err_msg=str(file))
     assert len(files) == 40
     assert false_alarms <= 1  # a few of these clips hold a steady whistle of their own
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    path = Path(__file__).resolve().parents[2] / "benchmarks" / "ultrasense.py"
+    spec = importlib.util.spec_from_file_location("benchmarks_ultrasense", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, spec.name, module)  # where dataclasses look for the names of their types
+        spec.loader.exec_module(module)
+        return module
+
+
+def test_what_the_folders_say_comes_out(benchmark: ModuleType, shared_data: Path) -> None:
+    found = benchmark.measure_all(shared_data / "ultrasense20k")
+    assert sum(map(len, found.values())) == 37
+    claims = benchmark.judge(found)
+    assert [claim["claim"] for claim in claims if not claim["holds"]] == []
+    # Neither claim can hold of recordings whose folders were exchanged.
+    found["downward"], found["upward"] = found["upward"], found["downward"]
+    assert len([claim for claim in benchmark.judge(found) if not claim["holds"]]) == 2
+
+
+def test_a_recording_played_backward_shows_the_same_shifts_in_turned_order(
+    benchmark: ModuleType, recordings: Recordings
+) -> None:
+    wave, rate = recordings["walk by kneeheight"][1]
+    forward, backward = (benchmark.measure(np.ascontiguousarray(w), rate, "walk") for w in (wave, wave[::-1]))
+    assert backward.quarters_db == pytest.approx(forward.quarters_db[::-1], abs=1)
+    assert backward.approach_db == pytest.approx(forward.approach_db, abs=0.5)
+    assert backward.moving_dbc == pytest.approx(forward.moving_dbc, abs=0.5)
+    assert backward.speed_hz == pytest.approx(forward.speed_hz, abs=2)
+
+
+@pytest.mark.parametrize("hz", [20.0, 40.0, 60.0])
+def test_an_echo_of_known_level_and_speed_is_measured_so(benchmark: ModuleType, hz: float) -> None:
+    rate, rng = 44_100, np.random.default_rng(0)
+    time = np.arange(4 * rate) / rate
+    carrier = 0.1 * np.cos(2 * np.pi * 20_000 * time)
+    echo = 0.1 * 10 ** (-30 / 20) * np.cos(2 * np.pi * (20_000 - hz) * time)
+    noise = np.sqrt(0.005 * 1e-8 * rate / 2) * rng.standard_normal(len(time))
+    seen = benchmark.measure((carrier + echo + noise).astype(np.float32), rate, "made")
+    assert seen.moving_dbc == pytest.approx(-30, abs=0.7)
+    assert seen.speed_hz[1] == pytest.approx(hz, abs=1.5)
+    assert seen.approach_db < -15
+    assert seen.noise_dbc_hz == pytest.approx(-80, abs=1)
+    assert seen.carrier_dbfs == pytest.approx(-20, abs=0.2)
