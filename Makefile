@@ -1,7 +1,9 @@
 # make quickstart   the main job, from nothing to four verdicts
 # make test         the test suite (what is marked slow is left to .ci/run)
 # make check        style and types
-# make bench        every figure of docs/benchmarks.md, on ../shared/data (about 50 minutes on two cores)
+# make bench        every figure of docs/benchmarks.md, on ../shared/data (about an hour and a half on two cores);
+#                   VOCALTRACTLAB_PYTHON names an interpreter with vocaltractlab-cython (see judges_vocaltract.py);
+#                   without one that judge is left out
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -39,6 +41,11 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/simulator_speed.py
 	$(BIN)/python benchmarks/simulator_realism.py
 	$(BIN)/python benchmarks/real_speech.py
+	$(BIN)/python benchmarks/ultrasense.py
+	$(BIN)/python benchmarks/abstention.py
+	-$(BIN)/python benchmarks/judges_vocaltract.py --out runs/vocaltract --workers 2
+	$(BIN)/python benchmarks/liveness.py
+	$(BIN)/python benchmarks/shortcuts.py
 	$(BIN)/python benchmarks/verify_latency.py --run runs/real_speech/run --manifest runs/real_speech/recordings/test/manifest.jsonl.gz
 	$(BIN)/python benchmarks/audit_scale.py
 	$(BIN)/python benchmarks/planted_faults.py

@@ -91,14 +91,14 @@ def epoch(folder: Path, steps: int) -> tuple[list[int], dict[str, list[float]]]:
     data = TrainingData(rows, heard, supply, config.training, config.front_end, 0, speeds)
     torch.manual_seed(0)
     model = build_model(config)
-    loss = JointLoss(config.speaker.build(16, data.classes), config.correlation, 1, 1)
+    loss = JointLoss(config.speaker.build(16, data.classes), config.correlation)
     optimiser = torch.optim.AdamW([*model.parameters(), *loss.parameters()], 1e-3)
     keep_freed_memory()
     batches: list[int] = []
     memory: dict[str, list[float]] = {"main": [], "workers": [], "all": []}
-    for number, (speaker_batch, liveness_batch) in enumerate(data.epoch(0), start=1):
+    for number, batches_of_step in enumerate(data.epoch(0), start=1):
         optimiser.zero_grad(set_to_none=True)
-        loss(model, speaker_batch, liveness_batch, 1.0, False).total.backward()
+        loss(model, batches_of_step, 1.0, False).total.backward()
         optimiser.step()
         if number % EVERY == 0:
             workers = sum(resident(process.pid) for process in children())

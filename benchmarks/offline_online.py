@@ -36,6 +36,7 @@ from vivavoce.files import write_json
 from vivavoce.simulate.alignment import AlignmentCache
 from vivavoce.simulate.config import KindCounts, SimulationConfig
 from vivavoce.simulate.dataset import simulate_dataset
+from vivavoce.simulate.posture import PostureShares
 from vivavoce.training.data import TrainingData
 from vivavoce.training.features import offline_features, online_features
 
@@ -44,9 +45,8 @@ WORKERS, COPIES, EPOCHS_OF_DATA = 2, 3, 3
 CROP_FRAMES, CROP_BATCH, CROP_ROUNDS = 200, 64, 200
 CROP_MS, TIMES_FASTER = 0.05, 10
 AUGMENT = {"noise": {}, "rir": {}, "speed": {}}
-KINDS = KindCounts(
-    live=2, replay_stand=0.5, replay_handheld=0, swapped_mouth=0.5, shifted=0, recorded_ultrasound=0, probe_absent=0
-)
+NONE = dict.fromkeys(KindCounts().model_dump(), 0.0)
+KINDS = KindCounts.model_validate(NONE | {"live": 2, "replay_stand": 0.5, "swapped_mouth": 0.5})
 
 
 def main() -> None:
@@ -128,7 +128,7 @@ def recordings(options: argparse.Namespace, work: Path) -> dict[str, Path]:
     for seed, (name, members) in enumerate(splits.items()):
         chosen = [row for speaker in members for row in of_speaker(rows, speaker)[: options.utterances]]
         alignments = AlignmentCache(work / "alignments.jsonl").get_many(chosen, WORKERS)
-        config = SimulationConfig(seed=seed, kinds=KINDS, stand_share=1.0)
+        config = SimulationConfig(seed=seed, kinds=KINDS, postures=PostureShares.only("stand"))
         manifests[name] = simulate_dataset(chosen, work / "recordings" / name, config, alignments, workers=WORKERS)
     return manifests
 

@@ -39,7 +39,14 @@ HERE = Path(__file__).resolve().parent
 CROP_S = 3.0
 # Each species as often as live recordings: rates of rare ones would say nothing.
 KINDS = KindCounts(
-    live=2, replay_stand=1, replay_handheld=1, swapped_mouth=2, shifted=1, recorded_ultrasound=1, probe_absent=0.5
+    live=2,
+    replay_stand=1,
+    replay_handheld=1,
+    swapped_mouth=2,
+    shifted=1,
+    recorded_ultrasound=1,
+    probe_absent=0.5,
+    probe_jammed=0,
 )
 TARGETS = {
     "speaker EER": ("≤ 8 %", 0.08),
@@ -75,9 +82,8 @@ def fixed_conditions(out: Path, posture: str, seed: int) -> list[dict]:
     """Simulate the test speakers at 10 cm in one posture and evaluate the run on them."""
     members = read_rows(out / "splits" / "test.jsonl.gz")
     alignments = AlignmentCache(out / "alignments.jsonl").get_many(members, 2)
-    config = SimulationConfig(
-        seed=3 * seed + 2, kinds=KINDS, distance_cm=10, distance_jitter=0, stand_share=float(posture == "stand")
-    )
+    fixed = {"distance_cm": 10, "distance_jitter": 0, "postures": posture, "pools": {"half": "unseen"}}
+    config = SimulationConfig.model_validate({"seed": 3 * seed + 2, "kinds": KINDS.model_dump()} | fixed)
     manifest = simulate_dataset(members, out / "benchmark" / posture, config, alignments)
     report = out / "benchmark" / f"{posture}.html"
     result, _ = evaluate(out / "run", manifest, report=report, liveness_crop_s=CROP_S)

@@ -13,9 +13,9 @@ from vivavoce.simulate.articulation import articulate, draw_speaker
 from vivavoce.simulate.config import SimulationConfig
 from vivavoce.simulate.draws import generator
 from vivavoce.simulate.levels import ProbeLevels, probe_levels
-from vivavoce.simulate.loudspeaker import cone_motion, draw_loudspeaker
+from vivavoce.simulate.loudspeaker import SIZES, cone_motion, draw_loudspeaker
 from vivavoce.simulate.plan import Corpus, Planned, plan
-from vivavoce.simulate.posture import phone_motion
+from vivavoce.simulate.posture import Posture, hand_motion
 from vivavoce.simulate.render import samples_of
 from vivavoce.simulate.scatter import Reflectors, ScatterConfig, draw_face, echo, moving_mouth
 from vivavoce.simulate.speech import RATE_HZ
@@ -136,13 +136,13 @@ def recorded(corpus: Corpus) -> list[Figure]:
     corpus = replace(corpus, rows=corpus.rows[: UTTERANCES // 3])
     made: list[Figure] = []
 
-    def moving(kind: Kind, stand_share: float) -> tuple[float, list[ProbeLevels]]:
+    def moving(kind: Kind, posture: Posture) -> tuple[float, list[ProbeLevels]]:
         kinds = dict.fromkeys(SimulationConfig().kinds.model_dump(), 0) | {kind.value: 1}
-        settings = {"kinds": kinds, "distance_cm": 10, "stand_share": stand_share, "devices": 24}
+        settings = {"kinds": kinds, "distance_cm": 10, "postures": posture, "pools": {"devices": 24}}
         levels = [found for _, found in _levels(corpus, SimulationConfig.model_validate(settings), kind)]
         return float(np.median([level.dynamic_dbc for level in levels])), levels
 
-    live, levels = moving(Kind.LIVE, 1)
+    live, levels = moving(Kind.LIVE, "stand")
     carrier = np.array([level.carrier_dbfs for level in levels])
     noise = np.array([level.noise_dbc_hz for level in levels])
     clutter = "gain control lowers it, and still echoes add to the direct path or take from it"
@@ -156,15 +156,15 @@ def recorded(corpus: Corpus) -> list[Figure]:
     made.append(
         row("recorded moving part, live, stand", "dBc", live, -30, -20, f"{DESIGN}: mouth, and gain control", own=True)
     )
-    still = moving(Kind.REPLAY_STAND, 1)[0]
+    still = moving(Kind.REPLAY_STAND, "stand")[0]
     made.append(
         row("… replay_stand against live", "dB", still - live, -np.inf, -5, "what is left is gain control", own=True)
     )
-    swapped = moving(Kind.SWAPPED_MOUTH, 1)[0]
+    swapped = moving(Kind.SWAPPED_MOUTH, "stand")[0]
     made.append(
         row("… swapped_mouth, stand, against live", "dB", swapped - live, -3, 3, "a mouth as any other", own=True)
     )
-    held = moving(Kind.LIVE, 0)[0]
+    held = moving(Kind.LIVE, "handheld")[0]
     made.append(
         row(
             "… live, handheld, against stand",
@@ -176,7 +176,7 @@ def recorded(corpus: Corpus) -> list[Figure]:
             own=True,
         )
     )
-    replay = moving(Kind.REPLAY_HANDHELD, 0)[0]
+    replay = moving(Kind.REPLAY_HANDHELD, "handheld")[0]
     made.append(
         row(
             "… replay_handheld against live handheld",
@@ -194,7 +194,7 @@ def recorded(corpus: Corpus) -> list[Figure]:
 def phone_sway() -> list[Figure]:
     """Motion of a held phone, and the Doppler it gives."""
     config = SimulationConfig().posture
-    paths = [phone_motion(generator(s, "sway"), "handheld", config, 6000, 600.0) for s in range(200)]
+    paths = [hand_motion(generator(s, "sway"), config, 6000, 600.0) for s in range(200)]
     rms = np.array([np.sqrt((path**2).mean()) for path in paths]) * 1000
     speed = np.concatenate([np.abs(np.diff(path[:, 0])) * 600 for path in paths])
     return [
@@ -220,7 +220,7 @@ def cone(corpus: Corpus) -> list[Figure]:
     tone = (0.05 * np.sin(2 * np.pi * 500 * time)).astype(np.float32)
     window = np.blackman(len(time))
     for seed in range(40):
-        speaker = draw_loudspeaker(generator(seed, "cone"), SimulationConfig().loudspeaker)
+        speaker = draw_loudspeaker(generator(seed, "cone"), tuple(SIZES)[seed % len(SIZES)])
         line = np.abs(np.fft.rfft(cone_motion(speaker, tone, 0.1) * window)) / window.sum()
         at_500.append(20 * np.log10(line[1000]))
         noise = generator(seed, "noise").standard_normal(len(time)).astype(np.float32)

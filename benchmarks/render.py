@@ -14,7 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tables import LINE, Result, answered, percent, power, table
+from tables_abstention import abstention_reasons, abstention_sway
 from tables_data import audit_scale, memory, near_copies, offline_online, online_path, planted_faults
+from tables_liveness import LIVENESS
+from tables_shortcuts import shortcut_sidebands, shortcuts
+from tables_ultrasense import ultrasense, ultrasense_claims
 from vivavoce.files import write_text
 
 HERE = Path(__file__).resolve().parent
@@ -160,7 +164,14 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "frontends_speed": ("frontends.json", frontends_speed),
     "simulator_speed": ("simulator_speed.json", simulator_speed),
     "simulator_realism": ("simulator_realism.json", simulator_realism),
+    "abstention_reasons": ("abstention.json", abstention_reasons),
+    "abstention_sway": ("abstention.json", abstention_sway),
+    "ultrasense": ("ultrasense.json", ultrasense),
+    "ultrasense_claims": ("ultrasense.json", ultrasense_claims),
     "real_speech": ("real_speech.json", real_speech),
+    **LIVENESS,
+    "shortcuts": ("shortcuts.json", shortcuts),
+    "shortcut_sidebands": ("shortcuts.json", shortcut_sidebands),
     "verify_latency": ("verify_latency.json", verify_latency),
     "audit_scale": ("audit_scale.json", audit_scale),
     "planted_faults": ("planted_faults.json", planted_faults),

@@ -14,7 +14,12 @@ PLACES = "".join(
     for name in (
         *("frontends_agreement", "frontends_speed", "simulator_speed"),
         *("simulator_realism", "real_speech", "verify_latency", "audit_scale", "planted_faults", "near_copies"),
-        *("online_path", "offline_online", "memory"),
+        *("online_path", "offline_online", "memory", "ultrasense", "ultrasense_claims"),
+        *("abstention_reasons", "abstention_sway"),
+        *("shortcuts", "shortcut_sidebands"),
+        *("liveness_targets", "liveness_abstentions", "liveness_transfer", "liveness_species", "liveness_passive"),
+        *("liveness_matrix", "liveness_detectors", "liveness_front_ends", "liveness_curve"),
+        *("liveness_babble", "liveness_splices", "liveness_running"),
     )
 )
 
