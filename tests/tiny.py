@@ -31,7 +31,7 @@ training:
   workers: 1
   device: cpu
 """
-KINDS = "kinds={live: 1, replay_stand: 1, probe_absent: 0.25, replay_handheld: 0, swapped_mouth: 0, shifted: 0, recorded_ultrasound: 0}"  # noqa: E501
+KINDS = "kinds={live: 1, replay_stand: 1, probe_absent: 0.25, replay_handheld: 0, swapped_mouth: 0, shifted: 0, recorded_ultrasound: 0, probe_jammed: 0}"  # noqa: E501
 TEXTS = ("open the door please", "my voice is my key", "blue boats move slowly", "we both like warm bread")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vivavoce.corpus.manifest import Row
+from vivavoce.models.joint import DEFAULT
 from vivavoce.simulate.config import KindCounts, SimulationConfig
 from vivavoce.simulate.pools import PoolConfig
 from vivavoce.simulate.posture import PostureShares
@@ -45,7 +46,7 @@ def plan_for(rows: Sequence[Row], synthetic: bool, epochs: int | None = None) ->
     )
     test = SimulationConfig(kinds=KindCounts(**(seen | unseen)), postures=postures, pools=PoolConfig(half="unseen"))
     if synthetic:
-        model = {"name": "ecapa-lstm", "trunk": {"channels": 128, "pooled_channels": 384}}
+        model = {"name": DEFAULT, "trunk": {"channels": 128, "pooled_channels": 384}}
         return Plan(simulation, test, model, {"epochs": epochs or 20, "speaker_batch": 32, "liveness_batch": 32})
-    model = {"name": "ecapa-lstm", "trunk": {"channels": 192, "pooled_channels": 576}}
+    model = {"name": DEFAULT, "trunk": {"channels": 192, "pooled_channels": 576}}
     return Plan(simulation, test, model, {"epochs": epochs or 10, "speaker_batch": 40})

@@ -37,7 +37,7 @@ def test_json_is_one_document_with_all_figures(evaluated, tiny, run):
     assert printed["speaker"]["n_target"] == 2
     assert [row["species"] for row in printed["liveness"]] == ["replay_stand"]
     assert {row["kind"]: row["recordings"] for row in printed["data"]} == {
-        kind: len(tiny.recordings(kind)) for kind in ("live", "replay_stand", "probe_absent", "probe_jammed")
+        kind: len(tiny.recordings(kind)) for kind in ("live", "replay_stand", "probe_absent")
     }
     calibration = json.loads((run / "calibration.json").read_text())
     assert printed["speaker"]["threshold"] == calibration["speaker"]["threshold"]
