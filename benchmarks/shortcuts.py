@@ -6,7 +6,7 @@ By default it audits what ``benchmarks/liveness.py`` trained, on its test record
 recordings of the manifest (live and attacked, of speakers that the run never saw) are changed one thing at a time
 and scored anew. Where the change takes the evidence away, error rates must rise to chance; where it takes away only
 what a shortcut could use, they must stay. Beside the manifest's attacks stand swaps and shifts spliced of its live
-recordings: there is no loudspeaker in them at all. Writes ``benchmarks/results/shortcuts.json``. About ten minutes.
+recordings: there is no loudspeaker in them at all. Writes ``benchmarks/results/shortcuts.json``. About five minutes.
 """
 
 import argparse
