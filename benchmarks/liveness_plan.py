@@ -67,6 +67,10 @@ HELD_OUT_ATTACKS = (Kind.REPLAY_MOVING, Kind.TTS)
 # place of what an accelerometer measured.
 FRONT_ENDS: Mapping[str, dict[str, Any]] = {
     "default": {},
+    "phone motion taken out, known exactly (oracle)": {"compensate": "accelerometer", "oracle": True},
+    "with copies high-passed at 3 and 6 Hz": {"copies_hz": (3.0, 6.0)},
+    "phone motion taken out, from an accelerometer": {"compensate": "accelerometer"},
+    "phone motion taken out, from the echo": {"compensate": "echo"},
     "magnitude, 80 ms": {"windows_ms": (80.0,), "gradient": False, "velocity": False},
     "magnitude, 170 ms": {"windows_ms": (170.0,), "gradient": False, "velocity": False},
     "magnitude, 80 and 170 ms": {"gradient": False, "velocity": False},
@@ -75,12 +79,8 @@ FRONT_ENDS: Mapping[str, dict[str, Any]] = {
     "without velocity": {"velocity": False},
     "gradient alone": {"windows_ms": (), "velocity": False},
     "velocity alone": {"windows_ms": (), "gradient": False},
-    "with copies high-passed at 3 and 6 Hz": {"copies_hz": (3.0, 6.0)},
     "static part removed by a high-pass": {"static": "highpass"},
     "tones weighted alike": {"weight_tones": False},
-    "phone motion taken out, from the echo": {"compensate": "echo"},
-    "phone motion taken out, from an accelerometer": {"compensate": "accelerometer"},
-    "phone motion taken out, known exactly (oracle)": {"compensate": "accelerometer", "oracle": True},
 }
 
 
