@@ -6,10 +6,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from vivavoce.models.heads.base import Liveness, StreamsConfig, centred, pooled
+from vivavoce.models.heads.base import Head, Liveness, StreamsConfig, centred, pooled
 from vivavoce.models.layers.bilstm import MaskedBiLstm
 from vivavoce.models.layers.similarity import LaggedSimilarity
-from vivavoce.models.layers.stream import StreamEncoder, stream_mask
+from vivavoce.models.layers.stream import StreamEncoder
 
 # Lags of the similarity in 20 ms frames: ±240 ms, the reach of anticipatory lip opening (DESIGN §5).
 LAGS = (-12, -8, -4, -2, -1, 0, 1, 2, 4, 8, 12)
@@ -49,13 +49,11 @@ class LstmHeadConfig(HeadConfig):
         return LivenessHead(self, voice_channels, echo_channels, temporal)
 
 
-class LivenessHead(nn.Module):
+class LivenessHead(Head):
     """Two streams, compared frame by frame and lag by lag, then judged by a linear layer or an LSTM.
 
     Fusion is at frame level, never through the pooled speaker embedding, which holds no time (DESIGN §5).
     """
-
-    needs_fit = False
 
     def __init__(
         self, config: HeadConfig, voice_channels: int, echo_channels: int, temporal: MaskedBiLstm | None
@@ -69,13 +67,6 @@ class LivenessHead(nn.Module):
         self.join = nn.Sequential(nn.Linear(compared, 2 * width), nn.LayerNorm(2 * width), nn.GELU())
         self.temporal = temporal
         self.judge = nn.Linear(temporal.channels_out if temporal else 2 * width, 2)
-
-    def forward(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
-        """Judge voice frames ``(batch, voice_channels, frames)`` with echo frames ``(batch, echo_channels, frames)``.
-
-        ``mask`` ``(batch, frames)`` marks the utterances' own frames.
-        """
-        return self.compare(self.voice(voice, mask), self.echo(echo, mask), stream_mask(mask))
 
     def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
         """Judge two encoded streams ``(batch, channels, frames)``, so that one encoding serves many pairings."""

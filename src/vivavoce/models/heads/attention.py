@@ -6,10 +6,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from vivavoce.models.heads.base import Liveness, StreamsConfig, centred, pooled
+from vivavoce.models.heads.base import Head, Liveness, StreamsConfig, centred, pooled
 from vivavoce.models.layers.crossattention import LagAttention
 from vivavoce.models.layers.masking import mask_channels_first
-from vivavoce.models.layers.stream import FrameNorm, StreamEncoder, stream_mask
+from vivavoce.models.layers.stream import FrameNorm, StreamEncoder
 
 
 class AttentionHeadConfig(StreamsConfig):
@@ -29,10 +29,8 @@ class AttentionHeadConfig(StreamsConfig):
         return AttentionHead(self, voice_channels, echo_channels)
 
 
-class AttentionHead(nn.Module):
+class AttentionHead(Head):
     """A transformer block: cross-attention, then a feed-forward layer over voice, echo found, and how they differ."""
-
-    needs_fit = False
 
     def __init__(self, config: AttentionHeadConfig, voice_channels: int, echo_channels: int) -> None:
         super().__init__()
@@ -49,13 +47,6 @@ class AttentionHead(nn.Module):
             nn.Conv1d(2 * width, 2 * width, 1), nn.Dropout(config.dropout),
         )  # fmt: skip
         self.judge = nn.Conv1d(2 * width, 2, 1)
-
-    def forward(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
-        """Judge voice frames ``(batch, voice_channels, frames)`` with echo frames ``(batch, echo_channels, frames)``.
-
-        ``mask`` ``(batch, frames)`` marks the utterances' own frames.
-        """
-        return self.compare(self.voice(voice, mask), self.echo(echo, mask), stream_mask(mask))
 
     def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
         """Judge two encoded streams ``(batch, channels, frames)``, so that one encoding serves many pairings."""

@@ -3,10 +3,11 @@
 from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
 
 from vivavoce.models.layers.masking import mask_channels_first
 from vivavoce.models.layers.pooling import masked_mean
+from vivavoce.models.layers.stream import stream_mask
 
 
 class Liveness(NamedTuple):
@@ -33,6 +34,25 @@ class StreamsConfig(BaseModel):
         default=(1, 2, 4), description="dilations of each stream's blocks, 20 ms frames"
     )
     dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class Head(nn.Module):
+    """A liveness head: it encodes each stream by itself, as ``voice`` and ``echo``, and then compares the two."""
+
+    needs_fit: ClassVar[bool] = False  # it is solved in closed form before training; see `JointModel.fit_head`
+    voice: nn.Module
+    echo: nn.Module
+
+    def forward(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
+        """Judge voice frames ``(batch, voice_channels, frames)`` with echo frames ``(batch, echo_channels, frames)``.
+
+        ``mask`` ``(batch, frames)`` marks the utterances' own frames.
+        """
+        return self.compare(self.voice(voice, mask), self.echo(echo, mask), stream_mask(mask))
+
+    def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
+        """Judge two encoded streams ``(batch, channels, frames)``, so that one encoding serves many pairings."""
+        raise NotImplementedError
 
 
 def centred(stream: Tensor, mask: Tensor | None) -> Tensor:

@@ -6,12 +6,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from vivavoce.models.heads.base import Liveness, centred, pooled
+from vivavoce.models.heads.base import Head, Liveness, centred, pooled
 from vivavoce.models.heads.sync import SyncConfig, SyncJudge, gated
 from vivavoce.models.layers.bilstm import MaskedBiLstm
 from vivavoce.models.layers.gate import LevelGate
 from vivavoce.models.layers.similarity import LaggedSimilarity
-from vivavoce.models.layers.stream import StreamEncoder, odd_window, stream_mask
+from vivavoce.models.layers.stream import StreamEncoder, odd_window
 from vivavoce.models.liveness_head import LAGS, HeadConfig
 
 
@@ -26,14 +26,12 @@ class FusedHeadConfig(SyncConfig, HeadConfig):
         return FusedHead(self, voice_channels, echo_channels)
 
 
-class FusedHead(nn.Module):
+class FusedHead(Head):
     """The logits of a sync score and of an LSTM are added, frame by frame and for the utterance; a gate may veto both.
 
     The sync score knows only whether the streams run in time; the LSTM, which reads it too, knows which gestures go
     with which sounds. Added logits are a product of experts (Hinton 2002): either may object.
     """
-
-    needs_fit = False
 
     def __init__(self, config: FusedHeadConfig, voice_channels: int, echo_channels: int) -> None:
         super().__init__()
@@ -47,13 +45,6 @@ class FusedHead(nn.Module):
         self.join = nn.Sequential(nn.Linear(compared, 2 * width), nn.LayerNorm(2 * width), nn.GELU())
         self.temporal = MaskedBiLstm(2 * width, config.hidden)
         self.judge = nn.Linear(self.temporal.channels_out, 2)
-
-    def forward(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
-        """Judge voice frames ``(batch, voice_channels, frames)`` with echo frames ``(batch, echo_channels, frames)``.
-
-        ``mask`` ``(batch, frames)`` marks the utterances' own frames.
-        """
-        return self.compare(self.voice(voice, mask), self.echo(echo, mask), stream_mask(mask))
 
     def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
         """Judge two encoded streams ``(batch, channels, frames)``, so that one encoding serves many pairings."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vivavoce.models.heads.base import Liveness, centred
+from vivavoce.models.heads.base import Head, Liveness, centred
 from vivavoce.models.heads.fitting import Streams
 from vivavoce.models.heads.ridge_fit import Moments, frames_of_one, logistic_line, principal_axes, ridge
 from vivavoce.models.layers.gate import moving_sum
@@ -87,10 +87,12 @@ class LinearStream(nn.Module):
         return centred(sums / counts.clamp(min=1.0), stream_mask(mask))
 
 
-class RidgeHead(nn.Module):
+class RidgeHead(Head):
     """Predicted echo against seen echo; nothing but the line from score to logit is trained by gradients."""
 
     needs_fit = True
+    voice: LinearStream
+    echo: LinearStream
     axes_share: Tensor
     frames_of_one: Tensor
 
@@ -103,13 +105,6 @@ class RidgeHead(nn.Module):
         self.register_buffer("axes_share", torch.full((config.targets,), 1 / config.targets))
         self.register_buffer("frames_of_one", torch.ones(()))
         self.line = nn.Parameter(torch.tensor([1.0, 0.0]))
-
-    def forward(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
-        """Judge voice frames ``(batch, voice_channels, frames)`` with echo frames ``(batch, echo_channels, frames)``.
-
-        ``mask`` ``(batch, frames)`` marks the utterances' own frames.
-        """
-        return self.compare(self.voice(voice, mask), self.echo(echo, mask), stream_mask(mask))
 
     def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
         """Judge predicted against seen echo, ``(batch, targets, frames)`` each."""

@@ -6,10 +6,10 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from vivavoce.models.heads.base import Liveness, StreamsConfig, centred
+from vivavoce.models.heads.base import Head, Liveness, StreamsConfig, centred
 from vivavoce.models.layers.gate import LevelGate, veto
 from vivavoce.models.layers.masking import mask_channels_first
-from vivavoce.models.layers.stream import StreamEncoder, odd_window, stream_mask
+from vivavoce.models.layers.stream import StreamEncoder, odd_window
 from vivavoce.models.layers.sync import SyncScore
 
 
@@ -54,14 +54,12 @@ class SyncJudge(nn.Module):
         return Liveness(utterance, frames, weights)
 
 
-class SyncHead(nn.Module):
+class SyncHead(Head):
     """Two encoded streams, their sync score at zero lag against all others, and a gate that vetoes where nothing moves.
 
     Two sources of failure outside the training set are kept out by construction: the streams meet in a few channels
     only, too few to remember a speaker or a device in, and an utterance is compared with itself out of time.
     """
-
-    needs_fit = False
 
     def __init__(self, config: SyncConfig, voice_channels: int, echo_channels: int) -> None:
         super().__init__()
@@ -70,13 +68,6 @@ class SyncHead(nn.Module):
         self.echo = StreamEncoder(echo_channels, width, config.dilations, config.dropout)
         self.sync = SyncJudge(config)
         self.gate = LevelGate(width, odd_window(config.window_s))
-
-    def forward(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
-        """Judge voice frames ``(batch, voice_channels, frames)`` with echo frames ``(batch, echo_channels, frames)``.
-
-        ``mask`` ``(batch, frames)`` marks the utterances' own frames.
-        """
-        return self.compare(self.voice(voice, mask), self.echo(echo, mask), stream_mask(mask))
 
     def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
         """Judge two encoded streams ``(batch, channels, frames)``, so that one encoding serves many pairings."""
