@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from vivavoce.errors import UserError
 from vivavoce.signal.framing import masked
 
+SPEED_OF_SOUND = 343.0  # m/s in air at 20 °C
 # Divides 44.1 and 48 kHz into whole hops (147 and 160 samples) and a 10 ms frame into three; holds ±150 Hz, so that
 # nothing from 150 to 230 Hz away folds into the ±70 Hz of the mouth.
 IQ_RATE_HZ = 300

@@ -10,9 +10,8 @@ import math
 import torch
 from torch import Tensor
 
-from vivavoce.signal.iq import IQ_RATE_HZ
+from vivavoce.signal.iq import IQ_RATE_HZ, SPEED_OF_SOUND
 
-SPEED_OF_SOUND = 343.0  # m/s in air at 20 °C
 # Hand sway lies in 0.3–2.5 Hz (DESIGN §5); above it the mouth moves more than the phone.
 SWAY_HZ = 3.0
 # Of the I/Q at 300 Hz every tenth value holds sway at 3 Hz five times over.

@@ -8,9 +8,8 @@ therefore the phone: its mean Doppler shift, weighted by power, is the speed at 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from vivavoce.signal.iq import IQ_RATE_HZ
+from vivavoce.signal.iq import IQ_RATE_HZ, SPEED_OF_SOUND
 
-SPEED_OF_SOUND = 343.0  # m/s, air at 20 °C
 # 83 ms Hann: -6 dB at 12 Hz. Hand sway of 4 mm RMS turns the echo at 4 Hz RMS, lips at up to 54 Hz (DESIGN §5).
 SLOW_FRAMES = 25
 # Phase over 20 ms: unambiguous to ±25 Hz, and eight times less noisy than from one frame to the next.

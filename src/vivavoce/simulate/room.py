@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
+from vivavoce.signal.iq import SPEED_OF_SOUND
 from vivavoce.simulate.draws import Settings, Spread, spread
-from vivavoce.simulate.scatter import SPEED_OF_SOUND, Reflectors, ScatterConfig, draw_clutter
+from vivavoce.simulate.scatter import Reflectors, ScatterConfig, draw_clutter
 
 AMBIENT_HZ = (60.0, 12_000.0)  # band of a room's noise: below, microphones cut it off; above, it is under their own
 

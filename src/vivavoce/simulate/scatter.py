@@ -11,11 +11,9 @@ import numpy as np
 from pydantic import Field
 from scipy.interpolate import CubicSpline
 
+from vivavoce.signal.iq import SPEED_OF_SOUND
 from vivavoce.simulate.draws import Settings, Spread, spread
 from vivavoce.simulate.motion import POINTS, Motion
-
-# Speed of sound in air at 20 °C, m/s.
-SPEED_OF_SOUND = 343.0
 
 # Effective area of each moving point, cm² (DESIGN §5): upper lip 2, lower lip 3, corners 1.5 each, chin 10, tongue 1.
 AREAS_CM2 = {

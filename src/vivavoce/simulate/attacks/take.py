@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vivavoce.signal.iq import SPEED_OF_SOUND
 from vivavoce.signal.probe import Probe
 from vivavoce.simulate.config import SimulationConfig
 from vivavoce.simulate.device import Device
@@ -14,7 +15,7 @@ from vivavoce.simulate.motion import Motion
 from vivavoce.simulate.posture import PhonePath, Posture, phone_path
 from vivavoce.simulate.recording import FACTOR_RATE_HZ, Emission, Grid, grid_for, record
 from vivavoce.simulate.room import Room, ambience, impulse_response
-from vivavoce.simulate.scatter import SPEED_OF_SOUND, Face, Reflectors, echo
+from vivavoce.simulate.scatter import Face, Reflectors, echo
 from vivavoce.simulate.speech import RATE_HZ, active_level, at_level
 
 

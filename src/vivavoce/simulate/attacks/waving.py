@@ -3,10 +3,11 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from vivavoce.signal.iq import SPEED_OF_SOUND
 from vivavoce.simulate.config import SimulationConfig
 from vivavoce.simulate.posture import band_noise
 from vivavoce.simulate.recording import FACTOR_RATE_HZ
-from vivavoce.simulate.scatter import SPEED_OF_SOUND, Reflectors, draw_losses
+from vivavoce.simulate.scatter import Reflectors, draw_losses
 from vivavoce.simulate.speech import RATE_HZ
 
 # A waving forearm rarely exceeds 1 m/s; an RMS of 0.35 m/s is that at a peak of nearly three times the RMS.
