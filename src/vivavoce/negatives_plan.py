@@ -1,6 +1,5 @@
 """Which voice bands and ultrasound bands are joined: negatives of live recordings, and positives with their seam."""
 
-import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
 from vivavoce.features.splicing import LEAST_SHIFT_S, RATES_HZ
+from vivavoce.simulate.draws import generator
 
 # Shorter recordings say too little to be worth a place in a training set.
 LEAST_S = 1.0
@@ -155,7 +155,7 @@ def _negatives(
     bands: tuple[tuple[Made, int], ...] = (("replace", config.replace), ("swap", config.swap))
     for made, count in bands:
         for turn in range(count):
-            rng = _generator(config.seed, row.id, made, turn)
+            rng = generator(config.seed, row.id, made, str(turn))
             hard = bool(rng.random() < config.hard_share)
             other = donors.no_mouth(row, rng) if made == "replace" else donors.other_mouth(row, hard, rng)
             if other is None:
@@ -165,7 +165,7 @@ def _negatives(
             samples = min(_samples(row), _samples(other))
             yield Splice(name, made, _target(row, name, out_dir), row, other, 0, 0, samples)
     for turn in range(config.shift):
-        rng = _generator(config.seed, row.id, "shift", turn)
+        rng = generator(config.seed, row.id, "shift", str(turn))
         most_ms = min(config.shift_ms[1], 1000 * (row.duration_s - LEAST_S))
         if most_ms < config.shift_ms[0]:
             left_out["shift"] += 1
@@ -230,12 +230,6 @@ def _name(row: Row, made: str, turn: int) -> str:
 def _target(row: Row, name: str, out_dir: Path) -> Path:
     folder, file = (re.sub(r"[^\w.+-]", "_", text) for text in (row.speaker, name))  # names that every system takes
     return out_dir / folder / f"{file}.wav"
-
-
-def _generator(seed: int, *names: object) -> np.random.Generator:
-    """Return the random stream of what ``names`` say: it depends on nothing else."""
-    digest = hashlib.sha256("\x1f".join(map(str, names)).encode()).digest()
-    return np.random.default_rng(np.random.SeedSequence([seed, *np.frombuffer(digest, "<u4").tolist()]))
 
 
 def _check_targets(splices: Sequence[Splice]) -> None:
