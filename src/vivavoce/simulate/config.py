@@ -127,3 +127,7 @@ class SimulationConfig(Settings):
     device: DeviceConfig = DeviceConfig()
     probe: ProbeConfig = ProbeConfig()
     attack: AttackConfig = AttackConfig()
+
+    def distances_cm(self, posture: str) -> Spread:
+        """Distances from mouth to phone, cm, when it is held so."""
+        return {"table": self.posture.table_cm, "ear": self.posture.ear_cm}.get(posture, self.distance_cm)

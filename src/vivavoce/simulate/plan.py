@@ -88,14 +88,13 @@ def draw_session(speaker: str, name: str, pools: Pools, config: SimulationConfig
     own = int(generator(config.seed, "owner", speaker).integers(len(pools.devices)))
     rng = generator(config.seed, "session", speaker, name)
     posture = config.postures.draw(rng)
-    distances = {"table": config.posture.table_cm, "ear": config.posture.ear_cm}
     return Session(
         name=name,
         device=pools.devices[own],
         room=pools.rooms[int(rng.integers(len(pools.rooms)))],
         probe=draw_probe(rng, tones=config.probe.tones),
         posture=posture,
-        distance_m=distances.get(posture, config.distance_cm).draw(rng) / 100,
+        distance_m=config.distances_cm(posture).draw(rng) / 100,
     )
 
 
@@ -142,7 +141,7 @@ def _plan_one(
 ) -> Planned:
     name = f"{row.id}.{kind}" + (f".{turn + 1}" if turn else "")
     rng = generator(config.seed, "plan", name)
-    limits = {"table": config.posture.table_cm, "ear": config.posture.ear_cm}.get(session.posture, config.distance_cm)
+    limits = config.distances_cm(session.posture)
     distance_cm = session.distance_m * 100 * np.exp(config.distance_jitter * rng.standard_normal())
     distance_cm = float(np.clip(distance_cm, limits.low, limits.high))
     size = pools.loudspeakers[int(rng.integers(len(pools.loudspeakers)))]
