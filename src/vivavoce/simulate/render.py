@@ -56,8 +56,18 @@ def _mirrored(motion: Motion, duration_s: float, before_s: float) -> Motion:
     return Motion(motion.rate_hz, positions, np.pad(motion.aperture_m, (before, after), mode="symmetric"))
 
 
-def samples_of(job: Job, config: SimulationConfig) -> np.ndarray:
+def moving(job: Job, config: SimulationConfig) -> tuple[Motion, float]:
+    """Move the mouth of a job; returns the motion and when its time 0 is in the recording, s."""
+    return mouth_motion(job.mouth, job.samples / RATE_HZ, job.delay_s, config, job.id)
+
+
+def samples_of(job: Job, config: SimulationConfig, moved: tuple[Motion, float] | None = None) -> np.ndarray:
     """Simulate one recording: (samples,) int16 at 48 kHz.
+
+    Args:
+        job: what to make.
+        config: of the whole simulation.
+        moved: the mouth's motion, where it was made already; see `moving`.
 
     Raises:
         UserError: its source cannot be read or is not usable speech.
@@ -66,7 +76,7 @@ def samples_of(job: Job, config: SimulationConfig) -> np.ndarray:
     voice = np.zeros(job.samples, dtype=np.float32)
     heard = _voice(job.source, job.id, config)[: job.samples]
     voice[: len(heard)] = heard
-    motion, origin = mouth_motion(job.mouth, len(voice) / RATE_HZ, job.delay_s, config, job.id)
+    motion, origin = moved or moving(job, config)
     take = Take(
         id=job.id,
         config=config,
@@ -99,12 +109,12 @@ def render(job: Job, config: SimulationConfig) -> None:
 
     Each file appears whole.
     """
-    write_wav(job.target, samples_of(job, config), RATE_HZ)
+    moved = moving(job, config)
+    write_wav(job.target, samples_of(job, config, moved), RATE_HZ)
     if config.accelerometer:
         write_acceleration(job, config)
     if job.shows_mouth(config):
-        seconds = job.samples / RATE_HZ
-        write_mouth(job.mouth_motion, *mouth_motion(job.mouth, seconds, job.delay_s, config, job.id), seconds)
+        write_mouth(job.mouth_motion, *moved, job.samples / RATE_HZ)
 
 
 def single_threaded() -> threadpool_limits:
