@@ -1,5 +1,6 @@
 import copy
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -184,3 +185,17 @@ def test_a_recording_outside_the_training_range_says_so(enrolled, live):
     ranged.high.fill_(1e4)
     assert verifier.verify(live[3]).notes == []
     assert enrolled.verify(live[3]).notes == []
+
+
+def test_the_accelerometer_beside_a_recording_is_taken_along(tiny, tmp_path, monkeypatch):
+    alone, beside = (tmp_path / name for name in ("alone.wav", "beside.wav"))
+    for path in (alone, beside):
+        shutil.copy(tiny.recordings("live")[0], path)
+    (tmp_path / "beside.accel.npz").write_bytes(b"read by the front end, where it asks for it")
+    verifier = Verifier.load(tiny.run).enrol(tiny.recordings("live")[:1])
+    heard = []
+    monkeypatch.setattr(Verifier, "judge", lambda self, wave, prior: heard.append(wave.sensor))
+    verifier.verify(alone)
+    verifier.verify(beside)
+    assert heard[0] is None
+    assert heard[1].path == tmp_path / "beside.accel.npz"

@@ -17,6 +17,7 @@ from vivavoce.evaluation.ranges import range_notes
 from vivavoce.evaluation.running import RunningVerdict, SequentialTest, decide_together
 from vivavoce.evaluation.verdict import Evidence, Verdict, decide, ratios
 from vivavoce.experiment import build_model
+from vivavoce.features.accelerometer import Sensor, accelerometer_of
 from vivavoce.features.front_end import FrontEnd, Wave, batch_features, prepare_wave
 from vivavoce.models.joint import JointModel
 from vivavoce.settings import load_settings
@@ -192,4 +193,6 @@ class Verifier:
                 f"The {role} recording {path} is {seconds:.2f} s long; at least {shortest_s:g} s are needed, so record "
                 "it again."
             )
-        return prepare_wave(np.ascontiguousarray(samples), rate, probe_hz)
+        beside = accelerometer_of(Path(path))
+        sensor = Sensor(beside) if beside.exists() else None
+        return prepare_wave(np.ascontiguousarray(samples), rate, probe_hz, sensor)
