@@ -314,3 +314,21 @@ def test_picture_of_nothing_is_refused() -> None:
         doppler_spectrogram(np.zeros(48_000), 48_000, ())
     with pytest.raises(UserError, match="No Doppler picture"):
         doppler_spectrogram(np.zeros(1_000), 48_000, PROBE.tones_hz)
+
+
+@pytest.mark.parametrize("kept", ["velocity", "gradient", "spectrum_gradient"])
+def test_one_group_of_features_alone_is_that_group_of_all(kept):
+    wave, tones = torch.randn(1, 24_000) * 1e-3, torch.tensor([[18_200.0, 18_700, 19_300]])
+    wave = wave + 0.1 * torch.cos(2 * torch.pi * tones[0, :, None] * torch.arange(24_000) / 48_000).sum(dim=0)
+    every = EchoConfig(spectrum_gradient=True).build(48_000)
+    off = dict.fromkeys(("doppler", "velocity", "gradient", "spectrum_gradient"), False)
+    alone = EchoConfig(**(off | {kept: True})).build(48_000)
+    whole, _ = every(wave, torch.tensor([24_000]), tones)
+    part, _ = alone(wave, torch.tensor([24_000]), tones)
+    assert list(alone.groups) == [kept]
+    assert torch.equal(part, whole[:, :, every.groups[kept]])
+
+
+def test_no_features_at_all_are_refused():
+    with pytest.raises(ValueError, match="there are no echo features"):
+        EchoConfig(doppler=False, velocity=False, gradient=False)

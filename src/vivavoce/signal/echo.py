@@ -5,11 +5,11 @@ Per tone I/Q → static part removed → signed log-Doppler in two windows, velo
 """
 
 import math
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from vivavoce.errors import UserError
@@ -64,6 +64,7 @@ class EchoConfig(BaseModel):
     max_doppler_hz: float = Field(
         default=70.0, gt=0, le=70, description="Hz either side of a tone (DESIGN §5: 54 Hz at most)"
     )
+    doppler: bool = Field(default=True, description="signed log-Doppler in each window")
     drift: bool = Field(default=True, description="remove each carrier's steady rotation (clock offset)")
     shared_gain: bool = Field(
         default=True, description="remove the gain that all tones share (gain control follows the voice)"
@@ -85,6 +86,12 @@ class EchoConfig(BaseModel):
         default=False, description="frame gradient of the log-Doppler, dB a frame: half of next less previous (LipPass)"
     )
     weight_tones: bool = Field(default=True, description="weight tones by the inverse of their noise, not equally")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not (self.doppler or self.copies_hz or self.spectrum_gradient or self.velocity or self.gradient):
+            raise ValueError("with doppler, velocity and gradient off and no copies there are no echo features")
+        return self
 
     def build(self, sample_rate: int) -> "Echo":
         """Make the front end for recordings at ``sample_rate`` Hz."""
@@ -127,6 +134,7 @@ class Echo(nn.Module):
         config = self.config
         sizes = [(f"doppler_{ms:g}ms", len(at)) for ms, at in zip(config.windows_ms, self.bins_hz, strict=True)]
         total = sum(size for _, size in sizes)
+        sizes = sizes if config.doppler else []
         sizes += [(f"copy_{hz:g}hz", total) for hz in config.copies_hz]
         sizes += [("spectrum_gradient", total)] if config.spectrum_gradient else []
         sizes += [("velocity", 3 * len(config.windows_ms))] if config.velocity else []
@@ -178,8 +186,9 @@ class Echo(nn.Module):
         moving = self._static_removed(iq, inside, speed).to(wave.dtype)
         weights = weights.to(wave.dtype)
         held = self._held(moving, lengths, frames, speed)
-        doppler = self._doppler(held, weights)
-        parts = [doppler]
+        wanted = self.config.doppler or self.config.spectrum_gradient
+        doppler = self._doppler(held, weights) if wanted else held.new_zeros(0)
+        parts = [doppler] if self.config.doppler else []
         for cutoff_hz in self.config.copies_hz:
             copy = self._held(high_passed(iq, inside, cutoff_hz / speed).to(wave.dtype), lengths, frames, speed)
             parts.append(self._doppler(copy, weights))
