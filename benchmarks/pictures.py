@@ -24,7 +24,7 @@ from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.corpus.metadata import Kind, Metadata
 from vivavoce.evaluation.figure import BLUE, STYLE
 from vivavoce.files import atomic_path
-from vivavoce.signal.echo import doppler_spectrogram
+from vivavoce.signal.picture import doppler_spectrogram
 from vivavoce.simulate.config import AttackConfig, KindCounts, SimulationConfig
 from vivavoce.simulate.dataset import simulate_dataset
 from vivavoce.simulate.phonemes import Phone

@@ -18,7 +18,7 @@ from vivavoce.evaluation.trials import make_trials, read_trials, references
 from vivavoce.features.front_end import VOICE_HZ, Wave, read_wave
 from vivavoce.features.offline import open_store
 from vivavoce.leakcheck import check_evaluation
-from vivavoce.signal.echo import doppler_spectrogram
+from vivavoce.signal.picture import doppler_spectrogram
 from vivavoce.verifier import LoadedRun, load_run
 
 

@@ -10,7 +10,8 @@ import pytest
 import soundfile as sf
 import torch
 
-from vivavoce.signal.echo import EchoConfig, doppler_spectrogram
+from vivavoce.signal.echo import EchoConfig
+from vivavoce.signal.picture import doppler_spectrogram
 from vivavoce.signal.probe import draw_probe
 from vivavoce.signal.quality import probe_quality
 from vivavoce.signal.tones import detect_tones
