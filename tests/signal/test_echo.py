@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from vivavoce.errors import UserError
 from vivavoce.signal.bands import Resample
-from vivavoce.signal.echo import Echo, EchoConfig, doppler_spectrogram
+from vivavoce.signal.echo import Echo, EchoConfig
 from vivavoce.signal.framing import sped_rate
 from vivavoce.signal.iq import Demodulator
 from vivavoce.signal.probe import Probe, draw_probe
@@ -17,7 +17,8 @@ RATES = [44_100, 48_000]
 C = 343.0  # m/s
 PROBE = draw_probe(np.random.default_rng(11), level_dbfs=-20)
 # The echo as it is in the recording, for tests of the physics.
-RAW = EchoConfig(shared_gain=False, dropped_bins=1, floor_dbc=-70)
+# Reflectors here move through decimetres, where no one set of phases fits: the mean of the powers.
+RAW = EchoConfig(shared_gain=False, dropped_bins=1, floor_dbc=-70, combine="power")
 EVERYTHING = EchoConfig(copies_hz=(3.0, 8.0), spectrum_gradient=True)
 
 
@@ -213,7 +214,7 @@ def test_gain_control_that_follows_the_voice_does_not_look_like_a_mouth() -> Non
 def test_taking_the_shared_gain_out_leaves_the_motion_in(speed: float) -> None:
     rate = 48_000
     wave = moving(PROBE, rate, 0.8 - speed * np.arange(2 * rate) / rate)
-    out = features_of(EchoConfig().build(rate), wave)
+    out = features_of(EchoConfig(combine="power").build(rate), wave)
     assert out["velocity"][100, 0] == pytest.approx(-26, abs=1.5)
     assert np.sign(out["velocity"][100, 4]) == np.sign(speed)
     # One tone cannot tell its gain from its echo: it is left as it is.
@@ -292,28 +293,6 @@ def test_unknown_options_are_refused() -> None:
 
 def test_no_buffer_belongs_to_the_saved_weights() -> None:
     assert not EVERYTHING.build(48_000).state_dict()
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_picture_shows_the_motion_where_and_when_it_is(rate: int) -> None:
-    time_s = np.arange(3 * rate) / rate
-    speed = np.where((time_s > 1) & (time_s < 2), 0.5, 0.0)
-    path = 0.8 - np.cumsum(speed) / rate
-    wave = moving(PROBE, rate, path, noise_db=-90)[0].numpy()
-    times_s, freqs_hz, db = doppler_spectrogram(wave, rate, PROBE.tones_hz)
-    assert db.shape == (len(freqs_hz), len(times_s))
-    assert freqs_hz.min() >= -150
-    assert freqs_hz.max() <= 150
-    during, before = db[:, np.abs(times_s - 1.5).argmin()], db[:, np.abs(times_s - 0.5).argmin()]
-    assert freqs_hz[during.argmax()] == pytest.approx(0.5 / C * np.mean(PROBE.tones_hz), abs=5)
-    assert during.max() > before[np.abs(freqs_hz) > 15].max() + 30
-
-
-def test_picture_of_nothing_is_refused() -> None:
-    with pytest.raises(UserError, match="No Doppler picture"):
-        doppler_spectrogram(np.zeros(48_000), 48_000, ())
-    with pytest.raises(UserError, match="No Doppler picture"):
-        doppler_spectrogram(np.zeros(1_000), 48_000, PROBE.tones_hz)
 
 
 @pytest.mark.parametrize("kept", ["velocity", "gradient", "spectrum_gradient"])

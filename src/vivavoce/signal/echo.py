@@ -7,17 +7,14 @@ Per tone I/Q → static part removed → signed log-Doppler in two windows, velo
 import math
 from typing import Literal, Self
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from vivavoce.errors import UserError
+from vivavoce.signal.beam import combined
 from vivavoce.signal.framing import grid_frames, masked, sped_rate
 from vivavoce.signal.iq import (
-    EDGE_FRAMES,
     IQ_RATE_HZ,
-    LOWEST_TONE_HZ,
     Demodulator,
     carrier_level,
     drift_removed,
@@ -48,9 +45,6 @@ from vivavoce.signal.phone_motion import followed, static_paths_removed
 GRADIENT_WINDOW_MS = 50.0
 # Under -140 dBFS, far below 16 bits, there is no carrier to relate to.
 LEAST_CARRIER = 1e-7
-# In pictures, noise this far below the carrier does not show.
-PICTURE_FLOOR_DBC = -60.0
-PICTURE_HZ = 150.0
 
 
 class EchoConfig(BaseModel):
@@ -84,6 +78,10 @@ class EchoConfig(BaseModel):
     velocity: bool = Field(default=True, description="level, signed mean frequency and signed flux of the motion")
     spectrum_gradient: bool = Field(
         default=False, description="frame gradient of the log-Doppler, dB a frame: half of next less previous (LipPass)"
+    )
+    combine: Literal["power", "phase"] = Field(
+        default="power",
+        description="tones together: mean of their powers, or added up in phase, which lowers the noise",
     )
     weight_tones: bool = Field(default=True, description="weight tones by the inverse of their noise, not equally")
 
@@ -184,14 +182,15 @@ class Echo(nn.Module):
             iq = gain_removed(iq, inside, weights)
         iq = self._compensated(iq, inside, tones_hz, displacement_m)
         moving = self._static_removed(iq, inside, speed).to(wave.dtype)
-        weights = weights.to(wave.dtype)
+        shares = weights.to(wave.dtype)
+        moving, weights = self._together(moving, inside, shares)
         held = self._held(moving, lengths, frames, speed)
         wanted = self.config.doppler or self.config.spectrum_gradient
         doppler = self._doppler(held, weights) if wanted else held.new_zeros(0)
         parts = [doppler] if self.config.doppler else []
         for cutoff_hz in self.config.copies_hz:
-            copy = self._held(high_passed(iq, inside, cutoff_hz / speed).to(wave.dtype), lengths, frames, speed)
-            parts.append(self._doppler(copy, weights))
+            copy, _ = self._together(high_passed(iq, inside, cutoff_hz / speed).to(wave.dtype), inside, shares)
+            parts.append(self._doppler(self._held(copy, lengths, frames, speed), weights))
         if self.config.spectrum_gradient:
             parts.append(_frame_gradient(doppler, frame_lengths))
         if self.config.velocity:
@@ -224,6 +223,12 @@ class Echo(nn.Module):
         if self.config.static == "mean":
             return mean_removed(iq, inside)
         return high_passed(iq, inside, self.config.highpass_hz / speed)
+
+    def _together(self, moving: Tensor, inside: Tensor, shares: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the features are taken from, ``(batch, tones or 1, 2, frames)``, and its weights."""
+        if self.config.combine == "power":
+            return moving, shares
+        return combined(moving, inside, shares), shares.sum(dim=1, keepdim=True)
 
     def _held(self, iq: Tensor, lengths: Tensor, frames: int, speed: float) -> Tensor:
         """Cover every window of every feature frame, ends held; ``(batch, tones, 2, positions)``."""
@@ -279,60 +284,3 @@ def _frame_gradient(levels: Tensor, frame_lengths: Tensor) -> Tensor:
     before = (at - 1).clamp(min=0).expand_as(after)
     pick = [index[:, :, None].expand(-1, -1, levels.shape[2]) for index in (after, before)]
     return 0.5 * (levels.gather(1, pick[0]) - levels.gather(1, pick[1]))
-
-
-def doppler_spectrogram(
-    wave: np.ndarray,
-    rate: int,
-    tones_hz: tuple[float, ...] | list[float],
-    window_s: float = 0.17,
-    floor_dbc: float = -90.0,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Compute a picture of the motion: mean power over the tones around their carriers.
-
-    The static part and the gain that all tones share are removed.
-
-    Args:
-        wave: ``(samples,)`` one channel.
-        rate: sample rate, Hz.
-        tones_hz: the probe.
-        window_s: Hann window, s.
-        floor_dbc: lowest level shown, dB relative to the carrier.
-
-    Returns:
-        times in s ``(frames,)``, frequencies from -150 to 150 Hz ``(bins,)`` and levels in dBc ``(bins, frames)``.
-
-    Raises:
-        UserError: no tone lies within the recording's band, or the recording is shorter than the window.
-    """
-    usable = [f for f in tones_hz if LOWEST_TONE_HZ <= f <= rate / 2 - PICTURE_HZ]
-    if not usable or len(wave) < window_s * rate:
-        raise UserError(
-            f"No Doppler picture can be drawn of {len(wave) / rate:.2f} s at {rate} Hz with {len(usable)} probe tones; "
-            f"it takes {window_s:g} s and at least one tone above {LOWEST_TONE_HZ:g} Hz."
-        )
-    iq, shares = _clean_iq(np.asarray(wave, dtype=np.float32), rate, usable)
-    size, step = min(round(window_s * IQ_RATE_HZ), iq.shape[1]), STEP
-    frames = np.lib.stride_tricks.sliding_window_view(iq, size, axis=1)[:, ::step]
-    window = np.hanning(size + 2)[1:-1]
-    lines = np.fft.fftshift(np.fft.fft(frames * window, n=1 << (2 * size - 1).bit_length(), axis=2), axes=2)
-    freqs = np.fft.fftshift(np.fft.fftfreq(lines.shape[2], 1 / IQ_RATE_HZ))
-    shown = np.abs(freqs) <= PICTURE_HZ
-    power = np.einsum("k,ktf->ft", shares, np.abs(lines[:, :, shown] / window.sum()) ** 2)
-    times_s = (EDGE_FRAMES + np.arange(frames.shape[1]) * step + (size - 1) / 2) / IQ_RATE_HZ
-    return times_s, freqs[shown], np.maximum(10 * np.log10(power + 1e-30), floor_dbc)
-
-
-def _clean_iq(wave: np.ndarray, rate: int, tones_hz: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the moving part of complex I/Q ``(tones, frames)``, as `Echo` sees it, and each tone's share."""
-    demodulate = Demodulator(rate)
-    lengths = torch.tensor([len(wave)])
-    iq = demodulate(torch.from_numpy(wave)[None], lengths, torch.tensor([tones_hz], dtype=torch.float64))
-    first, last = (int(frame[0]) for frame in demodulate.frame_range(lengths))
-    iq = iq[..., first : last + 1]
-    inside = torch.ones(1, iq.shape[3], dtype=torch.bool)
-    iq = iq / carrier_level(iq, inside).clamp(min=LEAST_CARRIER)[:, :, None, None]
-    iq = drift_removed(iq, inside)
-    shares = tone_shares(iq, inside, torch.ones(1, len(tones_hz), dtype=torch.bool), 10 ** (PICTURE_FLOOR_DBC / 10))
-    moving = mean_removed(gain_removed(iq, inside, shares), inside)[0].double().numpy()
-    return moving[:, 0] + 1j * moving[:, 1], shares[0].double().numpy()
