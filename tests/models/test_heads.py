@@ -92,6 +92,19 @@ def test_one_encoding_serves_all_pairings(name):
         assert encoded.frames.shape == (3, FRAMES // 2)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_gate_vetoes_and_never_vouches(name):
+    head = build(name).eval()
+    voice, echo, other = pairs(5)
+    answer = head(voice, echo)
+    assert (answer.moves is not None) == (name in ("sync", "fused"))
+    if answer.moves is not None:
+        assert (answer.utterance <= answer.moves).all()
+        torch.testing.assert_close(answer.moves, head(voice.flip(0), echo).moves)  # the voice has no say
+        assert not torch.allclose(answer.moves, head(voice, other).moves)
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_encoders_in_bfloat16_change_little(name):
     head = build(name).eval()

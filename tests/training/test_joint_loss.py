@@ -30,6 +30,7 @@ PAIRS = [
     (5, 7, 100, 1, Origin.PARTIAL),
     (5, 8, 100, 0, Origin.PARTIAL),
 ]
+STILL = 3  # the attack in which nothing moves; another one is a hand's
 SPAN = slice(10, 30)  # of the false partial pair, 20 ms frames
 
 
@@ -55,8 +56,9 @@ def batch() -> LivenessBatch:
     frame_live[-1, SPAN] = 0.0
     voice, echo = features(VOICES, MELS, 5.0), features(ECHOES, CHANNELS, -40.0)
     streams = (voice, echo, torch.tensor(VOICES), torch.tensor(ECHOES))
+    still = torch.arange(len(PAIRS)) == STILL
     untaught = (torch.empty(0, dtype=torch.long), torch.empty(0, streams[0].shape[1], 0))
-    return LivenessBatch(*streams, voice_of, echo_of, lengths, live.float(), frame_live, origin, *untaught)
+    return LivenessBatch(*streams, voice_of, echo_of, lengths, live.float(), frame_live, origin, still, *untaught)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,27 @@ def test_the_synchrony_loss_is_that_of_the_live_recordings_whole_windows(model, 
     expected = SyncLoss(10)(*streams, lengths)
     found = loss(model, Batches(speakers, batch), 1.0, bfloat16=False).sync
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_the_gate_is_taught_by_live_and_still_recordings_alone(batch, speakers):
+    model = small_model(name="ecapa-sync", head={"channels": 8})
+    loss = joint_loss(model, gate_weight=0.5)
+    voices, echoes = alone(model, batch)
+    costs = {0: [], 1: []}
+    for pair, (voice, echo, count, live, origin) in enumerate(PAIRS):
+        if origin is Origin.RECORDED and (live or pair == STILL):
+            half = -(-count // 2)
+            moves = model.head.compare(voices[voice][:, :, :half], echoes[echo][:, :, :half]).moves
+            costs[live].append(functional.binary_cross_entropy_with_logits(moves, torch.tensor([float(live)])))
+    expected = torch.stack([torch.stack(part).mean() for part in costs.values()]).mean()
+    found = loss(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    torch.testing.assert_close(found.gate, expected, atol=1e-4, rtol=1e-4)
+    moving = batch._replace(still=torch.zeros_like(batch.still))
+    assert loss(model, Batches(speakers, moving), 1.0, bfloat16=False).gate == 0
+    unweighted = joint_loss(model)(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    assert unweighted.gate == 0
+    torch.testing.assert_close(found.total - unweighted.total, 0.5 * found.gate, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

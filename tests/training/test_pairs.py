@@ -53,6 +53,15 @@ def both(batch: LivenessBatch, pair: int) -> tuple[np.ndarray, np.ndarray]:
     return voice, echo
 
 
+def test_still_are_the_recordings_of_a_phone_and_a_loudspeaker_that_stand(corpus):
+    rows, store = corpus
+    for batch in steps(config_of(), rows, store):
+        for pair, still in enumerate(batch.still.tolist()):
+            recording = rows[both(batch, pair)[1][0, 0]]
+            recorded = batch.origin[pair] == Origin.RECORDED
+            assert still == bool(recorded and recording.meta.kind is Kind.REPLAY_STAND)
+
+
 def test_every_frame_label_says_whether_both_streams_show_the_same_moment(corpus):
     rows, store = corpus
     seen = set()

@@ -33,6 +33,11 @@ class Kind(StrEnum):
         """The probe can be read, so that a liveness answer is due rather than an abstention."""
         return self not in (Kind.PROBE_ABSENT, Kind.PROBE_JAMMED)
 
+    @property
+    def is_still(self) -> bool:
+        """Nothing moves before the phone, nor the phone itself, while the words are heard."""
+        return self is Kind.REPLAY_STAND
+
 
 # Species that training does not meet by default, so that a test shows what an unknown attack would do.
 HELD_OUT_KINDS = (Kind.REPLAY_MOVING, Kind.MOUTHING, Kind.TTS, Kind.SPLICED)

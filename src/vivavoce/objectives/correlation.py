@@ -17,6 +17,11 @@ class CorrelationConfig(BaseModel):
     frame_weight: float = Field(
         default=0.5, ge=0, description="what the loss of each 20 ms frame counts for beside that of the whole; 0: none"
     )
+    gate_weight: float = Field(
+        default=0.0,
+        ge=0,
+        description="what it counts for that the level gate tells a mouth from an echo in which nothing moves; 0: none",
+    )
     teacher_weight: float = Field(
         default=0.5,
         ge=0,
@@ -49,6 +54,18 @@ def frame_loss(frames: Tensor, frame_live: Tensor, mask: Tensor, weight: Tensor,
     """
     each = mask * (weight / mask.sum(dim=1).clamp(min=1))[:, None]
     return correlation_loss(frames, frame_live, label_smoothing, each)
+
+
+def gate_loss(moves: Tensor, live: Tensor, still: Tensor) -> Tensor:
+    """Cross-entropy of the level gate's logits ``moves``: live mouths move, and ``still`` echoes do not.
+
+    What else a recording may show, a hand or a mouth that says something else, is no matter of the gate, and left out.
+    All are ``(recordings,)``; zero where one of the classes is missing.
+    """
+    counted = (live > 0) | still
+    if not (still.any() and (live > 0).any()):
+        return torch.zeros_like(moves.sum())
+    return correlation_loss(moves[counted], live[counted])
 
 
 def pair_weights(live: Tensor, made: Tensor, partial: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ class TrainingData:
         self.seed = seed
         self.epochs = config.epochs
         self.live = np.array([row.meta.kind == "live" for row in rows])
+        self.still = np.array([row.meta.kind.is_still for row in rows])
         self.liveness_items = np.flatnonzero(heard)
         names, self.speakers = np.unique([row.speaker for row in rows], return_inverse=True)
         self._check(config, len(names))
@@ -120,7 +121,7 @@ class TrainingData:
     def _steps(self, epoch: int) -> Iterator[Step]:
         """Plan the steps of an epoch: one pass of `sampler`, beside the correlation task as much of the other."""
         if self.liveness_sampler is None:
-            nothing = (NONE, NONE.astype(bool), NO_PLAN, {})
+            nothing = (NONE, NONE.astype(bool), NONE.astype(bool), NO_PLAN, {})
             for number, spoken in enumerate(_one_pass(self.sampler, epoch)):
                 yield Step(self.seed, epoch, number, spoken, self.speakers[spoken], *nothing)
             return
@@ -129,7 +130,8 @@ class TrainingData:
             items = self.liveness_items[chosen]
             live = self.live[items]
             splices = {place: spans for place, item in enumerate(items.tolist()) if (spans := self.splices.get(item))}
-            step = Step(self.seed, epoch, number, spoken, self.speakers[spoken], items, live, NO_PLAN, splices)
+            what = (items, live, self.still[items], NO_PLAN, splices)
+            step = Step(self.seed, epoch, number, spoken, self.speakers[spoken], *what)
             progress = (epoch + number / len(plan)) / self.epochs
             yield step._replace(negatives=self.planner.plan(items, live, progress, step.generator(NEGATIVES)))
 

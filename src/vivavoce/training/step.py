@@ -10,7 +10,7 @@ from vivavoce.models.heads.base import centred
 from vivavoce.models.joint import JointModel
 from vivavoce.models.layers.masking import frame_mask
 from vivavoce.models.layers.stream import STREAM_FRAMES_PER_S, STREAM_STRIDE
-from vivavoce.objectives.correlation import CorrelationConfig, correlation_loss, frame_loss, pair_weights
+from vivavoce.objectives.correlation import CorrelationConfig, correlation_loss, frame_loss, gate_loss, pair_weights
 from vivavoce.objectives.sync import SyncLoss
 from vivavoce.objectives.teacher import MotionTeacher
 from vivavoce.training.crops import Batches
@@ -23,6 +23,7 @@ class StepLoss(NamedTuple):
     speaker: Tensor
     liveness: Tensor
     frames: Tensor
+    gate: Tensor
     sync: Tensor
     teacher: Tensor
 
@@ -51,15 +52,15 @@ class JointLoss(nn.Module):
     def forward(self, model: JointModel, batches: Batches, margin_share: float, bfloat16: bool) -> StepLoss:
         """Compute the losses; ``bfloat16`` runs trunk and stream encoders under autocast."""
         nothing = torch.zeros((), device=model.device)
-        speaker = liveness = frames = sync = teacher = nothing
+        speaker = liveness = frames = gate = sync = teacher = nothing
         if batches.speaker is not None:
             speaker = self._speaker(model, batches.speaker, margin_share, bfloat16)
         if batches.liveness is not None:
-            liveness, frames, sync, teacher = self._liveness(model, batches.liveness, bfloat16)
+            liveness, frames, gate, sync, teacher = self._liveness(model, batches.liveness, bfloat16)
         weights = self.correlation
         correlation = liveness + weights.frame_weight * frames + weights.sync_weight * sync
-        correlation = correlation + weights.teacher_weight * teacher
-        return StepLoss(speaker + weights.weight * correlation, speaker, liveness, frames, sync, teacher)
+        correlation = correlation + weights.gate_weight * gate + weights.teacher_weight * teacher
+        return StepLoss(speaker + weights.weight * correlation, speaker, liveness, frames, gate, sync, teacher)
 
     def _speaker(self, model: JointModel, batch: SpeakerBatch, margin_share: float, bfloat16: bool) -> Tensor:
         if self.speaker is None:
@@ -69,16 +70,20 @@ class JointLoss(nn.Module):
         return self.speaker(embeddings, batch.speakers.to(model.device), margin_share)
 
     def _liveness(self, model: JointModel, batch: LivenessBatch, bfloat16: bool) -> tuple[Tensor, ...]:
-        """Encode each stream once, then judge all pairs: losses of whole, frames, synchrony, and of the teacher."""
+        """Encode each stream once, then judge all pairs: losses of whole, frames, gate, synchrony, and teacher."""
         device, smoothing = model.device, self.correlation.label_smoothing
         voice, echo = encode_streams(model, batch, bfloat16)
         mask = stream_frames(batch.lengths, voice.shape[2]).to(device)
         result = model.head.compare(_chosen(voice, batch.voice_of), _chosen(echo, batch.echo_of), mask)
         weight = pair_weights(batch.live, batch.origin != Origin.RECORDED, batch.origin == Origin.PARTIAL).to(device)
         judged = correlation_loss(result.utterance, batch.live.to(device), smoothing, weight)
-        frames = sync = teacher = torch.zeros_like(judged)
+        frames = gate = sync = teacher = torch.zeros_like(judged)
         if self.correlation.frame_weight:
             frames = frame_loss(result.frames, batch.frame_live.to(device), mask, weight, smoothing)
+        if self.correlation.gate_weight and result.moves is not None:
+            recorded = torch.nonzero(batch.origin == Origin.RECORDED)[:, 0]
+            live, still = (labels[recorded].to(device) for labels in (batch.live, batch.still))
+            gate = gate_loss(result.moves.index_select(0, recorded.to(device)), live, still)
         if self.correlation.sync_weight:
             sync = self._synchrony(batch, voice, echo)
         if self.teacher is not None and len(batch.taught):
@@ -86,7 +91,7 @@ class JointLoss(nn.Module):
             own = (_chosen(voice, batch.voice_of[taught]), _chosen(echo, batch.echo_of[taught]))
             mask = stream_frames(batch.voice_lengths[batch.voice_of[taught]], voice.shape[2]).to(device)
             teacher = self.teacher(*(centred(stream, mask) for stream in own), batch.motion.to(device), mask)
-        return judged, frames, sync, teacher
+        return judged, frames, gate, sync, teacher
 
     def _synchrony(self, batch: LivenessBatch, voice: Tensor, echo: Tensor) -> Tensor:
         """The synchrony loss of the live recordings as they are."""

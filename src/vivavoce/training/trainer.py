@@ -20,7 +20,7 @@ from vivavoce.training.step import JointLoss, StepLoss
 from vivavoce.training.validation import Validation, ValidationScores
 
 # Losses of each task, in the order in which they are recorded.
-LOSSES = {"speaker": ("speaker",), "liveness": ("liveness", "frames", "sync", "teacher")}
+LOSSES = {"speaker": ("speaker",), "liveness": ("liveness", "frames", "gate", "sync", "teacher")}
 
 
 @dataclass

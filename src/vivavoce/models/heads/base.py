@@ -21,6 +21,7 @@ class Liveness(NamedTuple):
     utterance: Tensor  # (batch,)
     frames: Tensor  # (batch, ceil(frames / 2)), one each 20 ms
     weights: Tensor  # (batch, ceil(frames / 2)), sum to one: what each frame counts for in the utterance
+    moves: Tensor | None = None  # (batch,) of the level gate: does anything move in the echo? None: there is no gate
 
 
 class StreamsConfig(BaseModel):

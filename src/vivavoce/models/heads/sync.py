@@ -80,4 +80,4 @@ def gated(answer: Liveness, utterance: Tensor, frames: Tensor, mask: Tensor | No
     """Let gate logits of utterances ``(batch,)`` and frames ``(batch, frames)`` veto an answer."""
     vetoed = veto(answer.frames, frames)
     kept = vetoed if mask is None else vetoed.masked_fill(~mask, 0.0)
-    return Liveness(veto(answer.utterance, utterance), kept, answer.weights)
+    return Liveness(veto(answer.utterance, utterance), kept, answer.weights, utterance)
