@@ -68,19 +68,31 @@ HELD_OUT_ATTACKS = (Kind.REPLAY_MOVING, Kind.TTS)
 FRONT_ENDS: Mapping[str, dict[str, Any]] = {
     "default": {},
     "phone motion taken out, known exactly (oracle)": {"compensate": "accelerometer", "oracle": True},
-    "with copies high-passed at 3 and 6 Hz": {"copies_hz": (3.0, 6.0)},
-    "phone motion taken out, from an accelerometer": {"compensate": "accelerometer"},
-    "phone motion taken out, from the echo": {"compensate": "echo"},
-    "magnitude, 80 ms": {"windows_ms": (80.0,), "gradient": False, "velocity": False},
-    "magnitude, 170 ms": {"windows_ms": (170.0,), "gradient": False, "velocity": False},
+    "tones added up in phase": {"combine": "phase"},
     "magnitude, 80 and 170 ms": {"gradient": False, "velocity": False},
-    "gradient of the spectrogram": {"doppler": False, "gradient": False, "velocity": False, "spectrum_gradient": True},
-    "without gradient": {"gradient": False},
-    "without velocity": {"velocity": False},
     "gradient alone": {"doppler": False, "velocity": False},
     "velocity alone": {"doppler": False, "gradient": False},
+    "gradient of the spectrogram": {"doppler": False, "gradient": False, "velocity": False, "spectrum_gradient": True},
+    "phone motion taken out, from the echo": {"compensate": "echo"},
+    "phone motion taken out, from an accelerometer": {"compensate": "accelerometer"},
+    "magnitude, 80 ms": {"windows_ms": (80.0,), "gradient": False, "velocity": False},
+    "magnitude, 170 ms": {"windows_ms": (170.0,), "gradient": False, "velocity": False},
     "static part removed by a high-pass": {"static": "highpass"},
+    "with copies high-passed at 3 and 6 Hz": {"copies_hz": (3.0, 6.0)},
     "tones weighted alike": {"weight_tones": False},
+    "without gradient": {"gradient": False},
+    "without velocity": {"velocity": False},
+}
+
+
+# What the training does without, or does besides; each changes the configuration of an experiment.
+RECIPES: Mapping[str, dict[str, Any]] = {
+    "as it is": {},
+    "without the mouth's motion as a teacher": {"correlation": {"teacher_weight": 0.0}},
+    "without the synchrony loss": {"correlation": {"sync_weight": 0.0}},
+    "without made negatives": {"training": {"negatives": {"per_live": 0}}},
+    "the level gate taught what stands still": {"correlation": {"gate_weight": 0.25}},
+    "three times the dropout": {"model": {"head": {"dropout": 0.3}}},
 }
 
 
@@ -96,6 +108,7 @@ class Training:
     front_end: str = "default"
     share: float = 1.0
     width: float = 1.0
+    recipe: str = "as it is"
 
     @property
     def short(self) -> bool:
@@ -128,10 +141,11 @@ def trainings(detector: str = DETECTOR) -> list[Training]:
         *(of(name, "front ends", front_end=name) for name in FRONT_ENDS),
         *(of(f"{share:g} of the hours", "curve", share=share) for share in (1.0, 0.25, 0.5)),
         *(of(f"{width:g} times as wide", "curve", width=width) for width in (0.5, 2.0)),
+        *(of(name, "ablation", recipe=name) for name in RECIPES),
     ]
 
 
-GROUPS = ("seeds", "detectors", "matrix", "front ends", "curve")
+GROUPS = ("seeds", "detectors", "matrix", "front ends", "curve", "ablation")
 
 
 @dataclass(frozen=True)

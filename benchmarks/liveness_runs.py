@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from liveness_plan import FRONT_ENDS, Training
+from liveness_plan import FRONT_ENDS, RECIPES, Training
 from liveness_sets import Bench, SetPlan
 from vivavoce.config import DataConfig, ExperimentConfig
 from vivavoce.corpus.manifest import Row, write_rows
@@ -24,6 +24,7 @@ from vivavoce.features.offline import open_store
 from vivavoce.features.store import FeatureStore
 from vivavoce.files import write_json
 from vivavoce.models.joint import ModelConfig
+from vivavoce.objectives.correlation import CorrelationConfig
 from vivavoce.signal.echo import EchoConfig
 from vivavoce.training.config import TrainingConfig
 from vivavoce.verifier import LoadedRun, load_run
@@ -92,6 +93,7 @@ def folder_of(bench: Bench, training: Training) -> Path:
         return bench.out / "runs" / file_name(training.name)
     parts = [training.head, training.trained_on, training.front_end]
     parts += [f"{training.share:g}", f"{training.width:g}", f"seed{training.seed}", f"{epochs(bench, training)}epochs"]
+    parts += [training.recipe] if RECIPES[training.recipe] else []
     return bench.out / "runs" / file_name("-".join(parts))
 
 
@@ -127,6 +129,7 @@ def _config(bench: Bench, training: Training) -> ExperimentConfig:
         path = manifests / f"{name}.jsonl.gz"
         if not path.exists():
             write_rows(front_end.reads(bench, members), path)
+    changes = RECIPES[training.recipe]
     return ExperimentConfig(
         seed=training.seed,
         data=DataConfig(
@@ -134,11 +137,15 @@ def _config(bench: Bench, training: Training) -> ExperimentConfig:
         ),
         front_end=front_end.config,
         features=FeaturesConfig(store=store),
-        model=model_config(training, bench.size.model),
-        training=TrainingConfig(
-            tasks=TASKS,
-            epochs=epochs(bench, training),
-            workers=bench.workers,
+        model=model_config(training, bench.size.model | changes.get("model", {})),
+        correlation=CorrelationConfig.model_validate(changes.get("correlation", {})),
+        training=TrainingConfig.model_validate(
+            {
+                "tasks": TASKS,
+                "epochs": epochs(bench, training),
+                "workers": bench.workers,
+                **changes.get("training", {}),
+            }
         ),
     )
 
@@ -161,7 +168,9 @@ def model_config(training: Training, changes: dict[str, Any]) -> ModelConfig:
     named = {"name": f"xvector-{training.head}"}
     head = ModelConfig.model_validate(named).head
     widths = {name: round(getattr(head, name) * training.width) for name in WIDTHS if hasattr(head, name)}
-    return ModelConfig.model_validate({**named, **changes, "head": widths if training.width != 1 else {}})
+    return ModelConfig.model_validate(
+        {**named, **changes, "head": {**changes.get("head", {}), **(widths if training.width != 1 else {})}}
+    )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from tables_liveness_runs import (
     NONE,
     Maker,
     interval,
+    liveness_ablation,
     liveness_curve,
     liveness_detectors,
     liveness_front_ends,
@@ -213,7 +214,7 @@ LIVENESS: dict[str, tuple[str, Maker]] = {
     make.__name__: (FILE, make)
     for make in (
         *(liveness_targets, liveness_abstentions, liveness_transfer, liveness_species, liveness_passive),
-        *(liveness_matrix, liveness_detectors, liveness_front_ends, liveness_curve),
+        *(liveness_matrix, liveness_detectors, liveness_front_ends, liveness_ablation, liveness_curve),
         *(liveness_babble, liveness_splices, liveness_running),
     )
 }

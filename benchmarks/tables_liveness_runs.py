@@ -1,4 +1,4 @@
-"""Tables of the trainings of the liveness benchmark: motion, heads, front ends, hours and parameters."""
+"""Tables of the trainings of the liveness benchmark: motion, heads, front ends, parts, hours and parameters."""
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
@@ -112,3 +112,10 @@ def liveness_curve(result: Result) -> str:
     return _by_condition(
         result, sorted(runs, key=lambda r: (r["speech_hours"], r["head_parameters"])), name, "Training"
     )
+
+
+@needs("runs", "eer")
+def liveness_ablation(result: Result) -> str:
+    """The training without one of its parts, or with one more."""
+    runs = [run for run in result["runs"] if run["group"] == "ablation"]
+    return _by_condition(result, runs, lambda run: run["name"], "Training") if runs else "Not measured yet."

@@ -18,7 +18,7 @@ PLACES = "".join(
         *("abstention_reasons", "abstention_sway"),
         *("shortcuts", "shortcut_sidebands"),
         *("liveness_targets", "liveness_abstentions", "liveness_transfer", "liveness_species", "liveness_passive"),
-        *("liveness_matrix", "liveness_detectors", "liveness_front_ends", "liveness_curve"),
+        *("liveness_matrix", "liveness_detectors", "liveness_front_ends", "liveness_ablation", "liveness_curve"),
         *("liveness_babble", "liveness_splices", "liveness_running"),
     )
 )
