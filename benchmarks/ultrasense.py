@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vivavoce.files import write_json
-from vivavoce.signal.echo import doppler_spectrogram
+from vivavoce.signal.picture import doppler_spectrogram
 from vivavoce.signal.probe import DOPPLER_HZ
 from vivavoce.signal.quality import find_probe
 

@@ -47,6 +47,6 @@ def plan_for(rows: Sequence[Row], synthetic: bool, epochs: int | None = None) ->
     test = SimulationConfig(kinds=KindCounts(**(seen | unseen)), postures=postures, pools=PoolConfig(half="unseen"))
     if synthetic:
         model = {"name": DEFAULT, "trunk": {"channels": 128, "pooled_channels": 384}}
-        return Plan(simulation, test, model, {"epochs": epochs or 17, "speaker_batch": 32, "liveness_batch": 32})
+        return Plan(simulation, test, model, {"epochs": epochs or 13, "speaker_batch": 32, "liveness_batch": 32})
     model = {"name": DEFAULT, "trunk": {"channels": 192, "pooled_channels": 576}}
     return Plan(simulation, test, model, {"epochs": epochs or 10, "speaker_batch": 40})
