@@ -1,5 +1,6 @@
 """What all liveness heads share: their answer, the two streams they read, and how frames become an utterance."""
 
+from abc import ABC, abstractmethod
 from typing import ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
@@ -37,7 +38,7 @@ class StreamsConfig(BaseModel):
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """A liveness head: it encodes each stream by itself, as ``voice`` and ``echo``, and then compares the two."""
 
     needs_fit: ClassVar[bool] = False  # it is solved in closed form before training; see `JointModel.fit_head`
@@ -51,9 +52,9 @@ class Head(nn.Module):
         """
         return self.compare(self.voice(voice, mask), self.echo(echo, mask), stream_mask(mask))
 
+    @abstractmethod
     def compare(self, voice: Tensor, echo: Tensor, mask: Tensor | None = None) -> Liveness:
         """Judge two encoded streams ``(batch, channels, frames)``, so that one encoding serves many pairings."""
-        raise NotImplementedError
 
 
 def centred(stream: Tensor, mask: Tensor | None) -> Tensor:
