@@ -150,9 +150,15 @@ def test_click_and_phase_step_at_one_instant_fall_into_one_frame(rate: int, inst
 
 @settings(max_examples=20, deadline=None)
 @given(
-    data=st.data(), rate=st.sampled_from(RATES), static=st.sampled_from(["mean", "highpass"]), seed=st.integers(0, 999)
+    data=st.data(),
+    rate=st.sampled_from(RATES),
+    static=st.sampled_from(["mean", "highpass"]),
+    combine=st.sampled_from(["power", "phase"]),
+    seed=st.integers(0, 999),
 )
-def test_padding_and_batch_mates_never_matter(data: st.DataObject, rate: int, static: str, seed: int) -> None:
+def test_padding_and_batch_mates_never_matter(
+    data: st.DataObject, rate: int, static: str, combine: str, seed: int
+) -> None:
     lengths = torch.tensor(data.draw(st.lists(st.integers(0, 2_000) | st.integers(0, 20_000), min_size=1, max_size=3)))
     rng = np.random.default_rng(seed)
     probes = [draw_probe(rng, tones=4) for _ in lengths]
@@ -162,7 +168,7 @@ def test_padding_and_batch_mates_never_matter(data: st.DataObject, rate: int, st
     tones = torch.tensor([probe.tones_hz for probe in probes], dtype=torch.float64)
     tones[0, 1] = data.draw(st.sampled_from([0.0, float("nan"), float(tones[0, 1])]))
     spoilt = torch.where(torch.arange(samples) < lengths[:, None], wave, torch.nan)
-    echo = EVERYTHING.model_copy(update={"static": static}).build(rate)
+    echo = EVERYTHING.model_copy(update={"static": static, "combine": combine}).build(rate)
     speed = data.draw(st.sampled_from([1.0, 0.9, 1.5]))
     features, frame_lengths = echo(spoilt, lengths, tones, speed)
     mel_lengths = FbankConfig().build()(*Resample(sped_rate(rate, speed), 16_000)(wave, lengths))[1]
