@@ -9,6 +9,7 @@ from vivavoce.errors import UserError
 from vivavoce.features.config import FeaturesConfig
 from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.features.spec import StoreSpec
+from vivavoce.models.heads.sync import SyncConfig
 from vivavoce.models.joint import ModelConfig
 from vivavoce.objectives.correlation import CorrelationConfig
 from vivavoce.objectives.speaker import AamSoftmaxConfig, SoftmaxConfig
@@ -82,6 +83,15 @@ class ExperimentConfig(BaseModel):
             raise UserError(
                 "training.speed_factors warps log-mel features, and front_end computes others; set it to [1.0], or "
                 "front_end.voice.type to fbank and front_end.deltas to 0."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_gate_to_teach(self) -> Self:
+        if self.correlation.gate_weight and not isinstance(self.model.head, SyncConfig):
+            raise UserError(
+                f"correlation.gate_weight teaches a level gate, and the head {self.model.head.type} has none; set it "
+                "to 0, or take a model.name that ends in sync or fused."
             )
         return self
 

@@ -70,6 +70,11 @@ class Experiment:
             taught=_taught(config),
         )  # fmt: skip
         try:
+            if config.correlation.gate_weight and not data.still[data.liveness_items].any():
+                raise UserError(
+                    f"correlation.gate_weight needs recordings of the kind {Kind.REPLAY_STAND}, in which nothing "
+                    f"moves, and {config.data.manifests()[0]} has none that training may use; set it to 0."
+                )
             store = self._validation_store(run, validation_rows)
             tasks = config.training.tasks
             validation = Validation(validation_rows, store, config.seed, tasks)

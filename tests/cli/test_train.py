@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from vivavoce.audio import read_audio
 from vivavoce.corpus.manifest import read_rows, write_rows
+from vivavoce.corpus.metadata import Kind
 
 from ..conftest import SmallDisk
 from ..tiny import KINDS, Tiny, assert_refused, run_cli, snapshot, unchanged
@@ -77,6 +79,23 @@ def test_other_features_and_norms_go_all_the_way_to_a_verdict(tiny: Tiny, tmp_pa
     assert verdict.code == 0, verdict.err
     refused = run_cli("train", tiny.config, "--out", tmp_path / "warped", "--set", "front_end.deltas=1")
     assert_refused(refused, "training.speed_factors", "front_end.deltas")
+
+
+def test_a_gate_is_taught_only_where_there_is_one_and_something_to_teach_it(tiny, tmp_path):
+    out = tmp_path / "run"
+    taught = ("train", tiny.config, "--out", out, "--set", "correlation.gate_weight=0.5")
+    assert_refused(run_cli(*taught), "correlation.gate_weight", "the head lstm has none", "sync or fused")
+    rows = read_rows(tiny.train)
+    in_hands = [
+        replace(row, meta=row.meta.model_copy(update={"kind": Kind.REPLAY_HANDHELD})) if row.meta.kind.is_still else row
+        for row in rows
+    ]
+    assert in_hands != rows
+    write_rows(in_hands, tmp_path / "hands.jsonl.gz")
+    sync = ("--set", "model={name: ecapa-sync, head: {channels: 16}}")
+    hands = ("--set", f"data.train={tmp_path / 'hands.jsonl.gz'}")
+    assert_refused(run_cli(*taught, *sync, *hands), "correlation.gate_weight", "replay_stand", "hands.jsonl.gz")
+    assert not out.exists()
 
 
 def test_an_existing_run_is_not_overwritten(tiny):

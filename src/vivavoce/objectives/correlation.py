@@ -64,7 +64,7 @@ def gate_loss(moves: Tensor, live: Tensor, still: Tensor) -> Tensor:
     """
     counted = (live > 0) | still
     if not (still.any() and (live > 0).any()):
-        return torch.zeros_like(moves.sum())
+        return moves.new_zeros(())
     return correlation_loss(moves[counted], live[counted])
 
 
