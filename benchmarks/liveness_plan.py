@@ -92,7 +92,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
     "without the synchrony loss": {"correlation": {"sync_weight": 0.0}},
     "without made negatives": {"training": {"negatives": {"per_live": 0}}},
     "the level gate taught what stands still": {"correlation": {"gate_weight": 0.25}},
-    "three times the dropout": {"model": {"head": {"dropout": 0.3}}},
+    "dropout of 0.3": {"model": {"head": {"dropout": 0.3}}},
 }
 
 

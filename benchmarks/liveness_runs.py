@@ -15,6 +15,7 @@ from liveness_sets import Bench, SetPlan
 from vivavoce.config import DataConfig, ExperimentConfig
 from vivavoce.corpus.manifest import Row, write_rows
 from vivavoce.corpus.metadata import Kind
+from vivavoce.errors import UserError
 from vivavoce.evaluation.metrics import eer
 from vivavoce.evaluation.scoring import score_recordings
 from vivavoce.experiment import Experiment
@@ -75,9 +76,14 @@ def unavailable(training: Training) -> str | None:
     """Why a training cannot be run with the library as it is; None where it can."""
     try:
         FrontEnd.named(training.front_end)
-        ModelConfig.model_validate({"name": f"xvector-{training.head}"})
+        changes = RECIPES[training.recipe]
+        named = {"name": f"xvector-{training.head}", **changes.get("model", {})}
+        anywhere = {"train": "train", "validation": "validation"}
+        ExperimentConfig.model_validate({**changes, "data": anywhere, "model": named})
     except ValidationError as error:
         return error.errors()[0]["msg"]
+    except UserError as error:
+        return str(error)
     return None
 
 
