@@ -14,7 +14,7 @@ from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.calibration import LivenessCalibration
 from vivavoce.evaluation.intervals import rate_interval
-from vivavoce.evaluation.localise import intersection_over_union, segments
+from vivavoce.evaluation.localise import FRAME_S, Span, intersection_over_union, segments
 from vivavoce.evaluation.running import Outcome, SequentialTest
 from vivavoce.evaluation.scoring import score_recordings
 
@@ -30,7 +30,8 @@ Frames = list[tuple[np.ndarray, Row]]
 def splices(bench: Bench, training: Training) -> dict[str, Any]:
     """Share of spliced segments of 0.5 s or more found with an overlap (IoU) of 0.5, at two thresholds of frames.
 
-    One is best on spliced validation recordings; the other is the run's own, which knows live ones alone.
+    One is best on spliced validation recordings; the other is the run's own, which knows live ones alone. Beside them
+    stands what the frames would allow if the answer were told that there is a segment, and how long it is.
     """
     known = [pair for plan in bench.validation_sets(6) for pair in _frames(bench, training, plan)]
     levels = np.quantile(np.concatenate([logits for logits, _ in known]), QUANTILES)
@@ -47,7 +48,7 @@ def splices(bench: Bench, training: Training) -> dict[str, Any]:
             at_own = None if own is None else float(_hits(tested, own)[0].mean())
             rows.append(
                 {**place(plan), "value": float(value.mean()), **bounds(interval), "segments": len(value)}
-                | {"at_own_threshold": at_own}
+                | {"at_own_threshold": at_own, "told_its_length": _told(tested)}
             )
     return {"threshold": float(levels[best]), "own_threshold": own, "validation": shares[best], "rows": rows}
 
@@ -66,6 +67,25 @@ def found(logits: np.ndarray, row: Row, threshold: float) -> list[bool]:
         for truth in row.meta.splices or ()
         if truth[1] - truth[0] >= LEAST_S
     ]
+
+
+def _told(recordings: Frames) -> float:
+    """Share of the segments that the worst stretch of their own length overlaps enough."""
+    hits = [
+        intersection_over_union([worst_stretch(logits, truth[1] - truth[0])], [truth]) >= OVERLAP
+        for logits, row in recordings
+        for truth in row.meta.splices or ()
+        if truth[1] - truth[0] >= LEAST_S
+    ]
+    return float(np.mean(hits))
+
+
+def worst_stretch(logits: np.ndarray, seconds: float) -> Span:
+    """The stretch of a recording with the lowest mean logit, as long as is asked for, s."""
+    size = min(max(round(seconds / FRAME_S), 1), len(logits))
+    sums = np.cumsum(np.concatenate([[0.0], logits]))
+    first = int(np.argmin(sums[size:] - sums[:-size]))
+    return first * FRAME_S, (first + size) * FRAME_S
 
 
 def _frames(bench: Bench, training: Training, plan: SetPlan) -> Frames:

@@ -167,14 +167,17 @@ def liveness_splices(result: Result) -> str:
             *(motion(row["source"]), row["condition"], interval(row), str(row["segments"])),
             *("≥ 80 %", answered(row["value"] >= 0.8)),
             NONE if row["at_own_threshold"] is None else percent(row["at_own_threshold"]),
+            percent(row["told_its_length"]),
         ]
         for row in found["rows"]
     ]
     text = (
         f"The threshold of frames is the best of spliced validation recordings ({percent(found['validation'])} found "
-        "there). In the last column it is that of the trained run, which it takes from live recordings alone."
+        "there). The run's own it takes from live recordings alone. In the last column the answer is told that there "
+        "is a segment, and its length, and names the stretch of that length whose frames are the least live."
     )
-    header = ["Motion", "Condition", "Found", "Segments", "Asked", "Reached", "At the run's own threshold"]
+    header = ["Motion", "Condition", "Found", "Segments", "Asked", "Reached"]
+    header += ["At the run's own threshold", "Told its length"]
     return f"{text}\n\n{table(header, rows)}"
 
 

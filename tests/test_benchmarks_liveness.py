@@ -21,7 +21,10 @@ from vivavoce.simulate.phonemes import SILENCE, Phone
 ROOT = Path(__file__).resolve().parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 RATE = 16_000
-MODULES = ("passive", "liveness_corpora", "liveness_runs", "liveness_figures", "tables_liveness", "liveness_plan")
+MODULES = (
+    *("passive", "liveness_corpora", "liveness_runs", "liveness_figures", "liveness_spans"),
+    *("tables_liveness", "liveness_plan"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +107,15 @@ def scored(modules: dict[str, ModuleType], scores: list[float], kinds: list[str]
         for n, kind in enumerate(kinds)
     ]
     return modules["liveness_runs"].Scores(rows, np.array(scores), [""] * len(rows))
+
+
+def test_the_worst_stretch_is_as_long_as_asked_and_as_low_as_can_be(modules: dict[str, ModuleType]) -> None:
+    logits = np.ones(200)
+    logits[50:100] = -1.0
+    assert modules["liveness_spans"].worst_stretch(logits, 1.0) == pytest.approx((1.0, 2.0))
+    assert modules["liveness_spans"].worst_stretch(logits, 9.0) == pytest.approx((0.0, 4.0))
+    start, end = modules["liveness_spans"].worst_stretch(np.random.default_rng(0).normal(size=200), 0.5)
+    assert end - start == pytest.approx(0.5)
 
 
 def test_what_gets_no_answer_is_no_false_accept_and_no_trial(modules: dict[str, ModuleType]) -> None:
