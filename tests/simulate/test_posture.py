@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from vivavoce.simulate.config import SimulationConfig
 from vivavoce.simulate.draws import generator
 from vivavoce.simulate.posture import SWAY_HZ, Posture, PostureConfig, PostureShares, band_noise, phone_path
 
@@ -53,6 +54,14 @@ def test_phone_is_at_its_distance_and_its_first_axis_is_the_line_of_sight(postur
         # Along the line of sight, the distance changes by what the motion says.
         distance = np.linalg.norm(path.before_scene_m, axis=1)
         np.testing.assert_allclose(distance - 0.12, path.own_m[:, 0], atol=0.5e-3)
+
+
+def test_on_a_table_and_at_the_ear_the_distance_is_that_of_the_posture() -> None:
+    config = SimulationConfig.model_validate(
+        {"distance_cm": 10, "posture": {"table_cm": [30, 35, 40], "ear_cm": [4, 5, 6]}}
+    )
+    typical = {posture: config.distances_cm(posture).typical for posture in ("stand", "handheld", "table", "ear")}
+    assert typical == {"stand": 10, "handheld": 10, "table": 35, "ear": 5}
 
 
 def test_table_is_below_and_the_ear_beside_the_mouth() -> None:
