@@ -62,22 +62,24 @@ def _hits(recordings: Frames, threshold: float) -> tuple[np.ndarray, list[str]]:
 def found(logits: np.ndarray, row: Row, threshold: float) -> list[bool]:
     """Tell of each spliced segment of a recording, 0.5 s or longer, whether one that was found overlaps it enough."""
     spans = segments(logits, threshold)
-    return [
-        any(intersection_over_union([span], [truth]) >= OVERLAP for span in spans)
-        for truth in row.meta.splices or ()
-        if truth[1] - truth[0] >= LEAST_S
-    ]
+    return [any(_overlaps(span, truth) for span in spans) for truth in _spliced(row)]
+
+
+def _spliced(row: Row) -> list[Span]:
+    """The spliced segments of a recording that must be found."""
+    return [(start, end) for start, end in row.meta.splices or () if end - start >= LEAST_S]
+
+
+def _overlaps(span: Span, truth: Span) -> bool:
+    return intersection_over_union([span], [truth]) >= OVERLAP
 
 
 def _told(recordings: Frames) -> float:
     """Share of the segments that the worst stretch of their own length overlaps enough."""
-    hits = [
-        intersection_over_union([worst_stretch(logits, truth[1] - truth[0])], [truth]) >= OVERLAP
-        for logits, row in recordings
-        for truth in row.meta.splices or ()
-        if truth[1] - truth[0] >= LEAST_S
+    told = [
+        (worst_stretch(logits, end - start), (start, end)) for logits, row in recordings for start, end in _spliced(row)
     ]
-    return float(np.mean(hits))
+    return float(np.mean([_overlaps(span, truth) for span, truth in told]))
 
 
 def worst_stretch(logits: np.ndarray, seconds: float) -> Span:

@@ -178,7 +178,14 @@ def test_every_front_end_and_training_of_the_plan_has_a_name_of_its_own(modules:
     names = [training.name for training in plan]
     assert len(set(names)) == len(names)
     assert plan[0].name == "seed 0"
-    assert modules["liveness_runs"].unavailable(plan[0]) is None
+    assert [training.name for training in plan if modules["liveness_runs"].unavailable(training)] == []
+
+
+def test_what_a_head_cannot_be_trained_with_is_left_out_with_the_reason(modules: dict[str, ModuleType]) -> None:
+    plan = modules["liveness_plan"].trainings("lstm")
+    left_out = {one.recipe: why for one in plan if (why := modules["liveness_runs"].unavailable(one))}
+    assert list(left_out) == ["the level gate taught what stands still"]
+    assert "the head lstm has none" in left_out["the level gate taught what stands still"]
 
 
 @pytest.mark.slow
