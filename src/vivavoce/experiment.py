@@ -46,6 +46,7 @@ class Experiment:
         rows, validation_rows = (read_rows(path) for path in config.data.manifests())
         leaks = check_training(rows, validation_rows, config.data, allow_leak)
         rows, validation_rows = (_without(part, config.training.held_out) for part in (rows, validation_rows))
+        _check_gate(config, rows)
         torch.manual_seed(config.seed)
         model = build_model(config)
         run = (RunFolder.reopen if resume else RunFolder.create)(Path(out), config)
@@ -70,11 +71,6 @@ class Experiment:
             taught=_taught(config),
         )  # fmt: skip
         try:
-            if config.correlation.gate_weight and not data.still[data.liveness_items].any():
-                raise UserError(
-                    f"correlation.gate_weight needs recordings of the kind {Kind.REPLAY_STAND}, in which nothing "
-                    f"moves, and {config.data.manifests()[0]} has none that training may use; set it to 0."
-                )
             store = self._validation_store(run, validation_rows)
             tasks = config.training.tasks
             validation = Validation(validation_rows, store, config.seed, tasks)
@@ -121,6 +117,15 @@ def _taught(config: ExperimentConfig) -> bool:
     """Whether the mouth's motion has anybody to teach: a head whose streams are trained."""
     learns = isinstance(config.model.head, StreamsConfig) and "liveness" in config.training.tasks
     return learns and config.correlation.teacher_weight > 0
+
+
+def _check_gate(config: ExperimentConfig, rows: list[Row]) -> None:
+    """Refuse to teach a level gate where nothing stands still."""
+    if config.correlation.gate_weight and not any(row.meta.kind.is_still for row in rows):
+        raise UserError(
+            f"correlation.gate_weight needs recordings of the kind {Kind.REPLAY_STAND}, in which nothing moves, and "
+            f"{config.data.manifests()[0]} has none that training may use; set it to 0."
+        )
 
 
 def _without(rows: list[Row], held_out: Collection[Kind]) -> list[Row]:
