@@ -1,0 +1,1 @@
+"""Trunk weights of other toolkits, to and from ours."""

@@ -1,0 +1,26 @@
+"""How one toolkit lays out the weights of one architecture."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from torch import Tensor
+
+Weights = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One family's state dict of one trunk, and how it maps to ours and back without loss.
+
+    Every function takes the trunk's weights alone: wrappers, classifier heads and batch norm's `num_batches_tracked`
+    are left out before, on both sides.
+    """
+
+    config: Callable[[Weights], BaseModel]  # our trunk config: `variant` with the sizes of their weights
+    mels: Callable[[Weights], int]  # their input bins
+    to_ours: Callable[[Weights], dict[str, Tensor]]  # keys it does not know are passed over; who calls it checks that
+    to_theirs: Callable[[Weights], dict[str, Tensor]]
+    recognises: Callable[[Collection[str]], bool]  # by keys alone: enough of them to tell it from other architectures
+    variant: Mapping[str, Any]  # settings of our trunk config that this layout cannot express otherwise
