@@ -1,5 +1,7 @@
 """Pooling of frames into one vector an utterance, over the utterance's own frames alone."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,11 @@ from vivavoce.models.layers.masking import mask_channels_first
 
 # Keeps the gradient of the square root finite where a channel is constant.
 VARIANCE_FLOOR = 1e-7
+STD_OFFSET = 1e-5  # SpeechBrain adds it to the deviation instead
+
+# √max(σ², 1e-7) over all frames; √(s² + 1e-7) of the unbiased variance s² (WeSpeaker, 3D-Speaker); s + 1e-5
+# (SpeechBrain).
+Deviation = Literal["floored", "unbiased", "unbiased_offset"]
 
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -33,9 +40,23 @@ def uniform_weights(x: Tensor, mask: Tensor | None) -> Tensor:
 class StatisticsPooling(nn.Module):
     """Mean and standard deviation over frames (Snyder et al. 2018, section 2.1): ``(batch, 2 · channels)``."""
 
+    def __init__(self, std: Deviation = "floored") -> None:
+        super().__init__()
+        self.std: Deviation = std
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Pool ``(batch, channels, frames)``."""
-        return torch.cat(weighted_statistics(mask_channels_first(x, mask), uniform_weights(x, mask)), dim=1)
+        x = mask_channels_first(x, mask)
+        if self.std == "floored":
+            return torch.cat(weighted_statistics(x, uniform_weights(x, mask)), dim=1)
+        count = x.new_full((len(x), 1), x.shape[2]) if mask is None else mask.sum(dim=1, keepdim=True).to(x.dtype)
+        mean = x.sum(dim=2) / count.clamp(min=1)
+        squares = mask_channels_first((x - mean[:, :, None]).square(), mask).sum(dim=2)
+        variance = squares / (count - 1).clamp(min=1)
+        if self.std == "unbiased":
+            return torch.cat([mean, (variance + VARIANCE_FLOOR).sqrt()], dim=1)
+        # The floor under the root, far below the offset, keeps the gradient finite where a channel is constant.
+        return torch.cat([mean, variance.clamp(min=STD_OFFSET**2 * 1e-4).sqrt() + STD_OFFSET], dim=1)
 
 
 class AttentiveStatistics(nn.Module):
