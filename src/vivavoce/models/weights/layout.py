@@ -24,3 +24,9 @@ class Layout:
     to_theirs: Callable[[Weights], dict[str, Tensor]]
     recognises: Callable[[Collection[str]], bool]  # by keys alone: enough of them to tell it from other architectures
     variant: Mapping[str, Any]  # settings of our trunk config that this layout cannot express otherwise
+
+
+def renamed(weights: Weights, modules: Mapping[str, str]) -> dict[str, Tensor]:
+    """Rename modules, each to another whole name (``a.b`` in ``a.b.weight``); weights of others are passed over."""
+    parted = ((key.rpartition("."), value) for key, value in weights.items())
+    return {f"{modules[module]}.{name}": value for (module, _, name), value in parted if module in modules}
