@@ -3,15 +3,24 @@
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from torch.nn import functional
+
+from vivavoce.objectives.correlation_losses import BceConfig, BceLoss, BinaryLoss, LossConfig
+
+BCE = BceLoss()
 
 
 class CorrelationConfig(BaseModel):
-    """Binary cross-entropy with logits, the two classes weighted alike."""
+    """The losses of the correlation task and what each counts for."""
 
     model_config = ConfigDict(extra="forbid")
 
-    weight: float = Field(default=1.0, ge=0, description="what this loss counts for beside the speaker loss")
+    loss: LossConfig = Field(
+        default_factory=BceConfig,
+        description="of wholes and of frames; in each form the two classes weigh alike",
+    )
+    weight: float = Field(
+        default=1.0, ge=0, description="what this task counts for beside the speaker task, where multitask.type is sum"
+    )
     sync_weight: float = Field(default=0.25, ge=0, description="what the synchrony loss counts for beside it; 0: none")
     sync_window_s: float = Field(default=0.6, ge=0.1, le=5, description="window that must find its own echo, seconds")
     frame_weight: float = Field(
@@ -31,29 +40,40 @@ class CorrelationConfig(BaseModel):
 
 
 def correlation_loss(
-    logits: Tensor, live: Tensor, label_smoothing: float = 0.0, weight: Tensor | None = None
+    logits: Tensor,
+    live: Tensor,
+    label_smoothing: float = 0.0,
+    weight: Tensor | None = None,
+    loss: BinaryLoss = BCE,
 ) -> Tensor:
-    """Binary cross-entropy of ``logits`` with labels ``live`` in {0, 1}, both of any one shape.
+    """Mean ``loss`` of ``logits`` with labels ``live`` in {0, 1}, both of any one shape.
 
     Each class counts half, however many examples it has in the batch: attacks outnumber live recordings, and a
     head that learns their prior would shift its threshold with the mix of the training set. Within a class an example
     counts as its ``weight`` says (same shape; ``None``: all alike); one of weight 0 is left out.
     """
     smoothed = live * (1 - 2 * label_smoothing) + label_smoothing
-    losses = functional.binary_cross_entropy_with_logits(logits, smoothed, reduction="none")
+    losses = loss(logits, smoothed)
     weights = torch.ones_like(losses) if weight is None else weight
     halves = [0.5 * (weights * part) / (weights * part).sum().clamp(min=1e-12) for part in (live, 1 - live)]
     return (losses * (halves[0] + halves[1])).sum()
 
 
-def frame_loss(frames: Tensor, frame_live: Tensor, mask: Tensor, weight: Tensor, label_smoothing: float) -> Tensor:
-    """Cross-entropy of the frames' logits ``(pairs, frames)`` with their own labels ``(pairs, frames)``.
+def frame_loss(
+    frames: Tensor,
+    frame_live: Tensor,
+    mask: Tensor,
+    weight: Tensor,
+    label_smoothing: float,
+    loss: BinaryLoss = BCE,
+) -> Tensor:
+    """Mean ``loss`` of the frames' logits ``(pairs, frames)`` with their own labels ``(pairs, frames)``.
 
     Each pair shares its ``weight`` ``(pairs,)`` out to its frames, those that ``mask`` ``(pairs, frames)`` marks; then
     each class counts half as in `correlation_loss`.
     """
     each = mask * (weight / mask.sum(dim=1).clamp(min=1))[:, None]
-    return correlation_loss(frames, frame_live, label_smoothing, each)
+    return correlation_loss(frames, frame_live, label_smoothing, each, loss)
 
 
 def gate_loss(moves: Tensor, live: Tensor, still: Tensor) -> Tensor:
