@@ -98,7 +98,7 @@ def epoch(folder: Path, steps: int) -> tuple[list[int], dict[str, list[float]]]:
     memory: dict[str, list[float]] = {"main": [], "workers": [], "all": []}
     for number, batches_of_step in enumerate(data.epoch(0), start=1):
         optimiser.zero_grad(set_to_none=True)
-        loss(model, batches_of_step, 1.0, False).total.backward()
+        loss(model, batches_of_step, 1.0, 0.0, None).total.backward()
         optimiser.step()
         if number % EVERY == 0:
             workers = sum(resident(process.pid) for process in children())

@@ -1,10 +1,11 @@
 """The experiment as one tree; each branch lives beside what it configures."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vivavoce.corpus.sampling import SpeakerBalancedConfig
 from vivavoce.errors import UserError
 from vivavoce.features.config import FeaturesConfig
 from vivavoce.features.front_end import FrontEndConfig
@@ -12,7 +13,8 @@ from vivavoce.features.spec import StoreSpec
 from vivavoce.models.heads.sync import SyncConfig
 from vivavoce.models.joint import ModelConfig
 from vivavoce.objectives.correlation import CorrelationConfig
-from vivavoce.objectives.speaker import AamSoftmaxConfig, SoftmaxConfig
+from vivavoce.objectives.multitask import GradientNormConfig, MultitaskConfig, SumConfig
+from vivavoce.objectives.speaker import AamSoftmaxConfig, SpeakerLossConfig
 from vivavoce.training.config import TrainingConfig
 
 
@@ -63,10 +65,9 @@ class ExperimentConfig(BaseModel):
     front_end: FrontEndConfig = Field(default_factory=FrontEndConfig)
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
-    speaker: Annotated[AamSoftmaxConfig | SoftmaxConfig, Field(discriminator="type")] = Field(
-        default_factory=AamSoftmaxConfig
-    )
+    speaker: SpeakerLossConfig = Field(default_factory=AamSoftmaxConfig)
     correlation: CorrelationConfig = Field(default_factory=CorrelationConfig)
+    multitask: MultitaskConfig = Field(default_factory=SumConfig, description="how the losses of both tasks are joined")
     training: TrainingConfig = Field(default_factory=TrainingConfig)
 
     @model_validator(mode="after")
@@ -92,6 +93,57 @@ class ExperimentConfig(BaseModel):
             raise UserError(
                 f"correlation.gate_weight teaches a level gate, and the head {self.model.head.type} has none; set it "
                 "to 0, or take a model.name that ends in sync or fused."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _speakers_to_compare(self) -> Self:
+        """Refuse a loss that compares recordings of a speaker where a batch has none to compare."""
+        if not self.speaker.compares or "speaker" not in self.training.tasks:
+            return self
+        name, sampler = self.speaker.type, self.training.speaker_sampler
+        each, batch = 1, self.training.speaker_batch  # without P or K a batch has each speaker once before any twice
+        if isinstance(sampler, SpeakerBalancedConfig):
+            each = sampler.recordings or batch // (sampler.speakers or batch)
+        if each < 2:
+            raise UserError(
+                f"The speaker loss {name} compares two or more recordings of each speaker of a batch; "
+                "--set training.speaker_sampler.type=speaker_balanced --set training.speaker_sampler.recordings=4."
+            )
+        # Each speed is a speaker of its own and is drawn crop by crop, so that a speaker's recordings fall apart.
+        if self.training.speed_factors != (1.0,):
+            raise UserError(
+                f"The speaker loss {name} compares recordings of a speaker, and training.speed_factors makes another "
+                "speaker of each speed; --set training.speed_factors=[1.0]."
+            )
+        speed = self.features.augment.speed
+        if speed is not None and speed.probability > 0:
+            raise UserError(
+                f"The speaker loss {name} compares recordings of a speaker, and features.augment.speed makes another "
+                "speaker of each speed; --set features.augment.speed=null."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _two_tasks_to_join(self) -> Self:
+        """Refuse a way of joining two tasks that has nothing to join, or not what it needs."""
+        name = self.multitask.type
+        if isinstance(self.multitask, SumConfig):
+            return self
+        if set(self.training.tasks) != {"speaker", "liveness"}:
+            raise UserError(
+                f"multitask.type {name} joins two tasks, and training.tasks names {', '.join(self.training.tasks)} alone; "
+                "--set multitask.type=sum, or train both."
+            )
+        if self.correlation.weight != 1.0:
+            raise UserError(
+                f"correlation.weight belongs to multitask.type sum, and {name} weighs the tasks by itself; "
+                "--set correlation.weight=1.0."
+            )
+        if isinstance(self.multitask, GradientNormConfig) and not self.model.head.reads_stem:
+            raise UserError(
+                f"multitask.type {name} balances the tasks at the stem that they share, and the head "
+                f"{self.model.head.type} does not read it; take another model.name, or --set multitask.type=sum."
             )
         return self
 

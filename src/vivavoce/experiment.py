@@ -77,7 +77,8 @@ class Experiment:
             speaker_loss = config.speaker.build(model.trunk.embedding_dim, data.classes) if "speaker" in tasks else None
             head = config.model.head
             streams = head.channels if isinstance(head, StreamsConfig) else 0
-            loss = JointLoss(speaker_loss, config.correlation, streams, data.motion.channels)
+            joined = config.multitask.build()
+            loss = JointLoss(speaker_loss, config.correlation, streams, data.motion.channels, joined)
             trainer = Trainer(config.training, config.seed, model, loss, data, validation, run)
             if resume:
                 trainer.resume()

@@ -98,7 +98,7 @@ def test_each_pair_and_each_frame_is_judged_as_if_alone(model, batch, speakers):
         for logit, label in zip(result.frames[0], batch.frame_live[pair], strict=False):
             frames[int(label)] += weight[pair] / half * cost(logit, 0.1 + 0.8 * label)
             totals[int(label)] += weight[pair] / half
-    found = loss(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    found = loss(model, Batches(speakers, batch), 1.0, 0.0, None)
     torch.testing.assert_close(found.liveness, whole.mean(), atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found.frames, (frames / totals).mean(), atol=1e-4, rtol=1e-4)
 
@@ -113,7 +113,7 @@ def test_the_synchrony_loss_is_that_of_the_live_recordings_whole_windows(model, 
         streams.append(torch.stack([functional.pad(x, (0, FRAMES // 2 - x.shape[1])) for x in own]))
     lengths = torch.tensor([-(-VOICES[pair] // 2) for pair in live])
     expected = SyncLoss(10)(*streams, lengths)
-    found = loss(model, Batches(speakers, batch), 1.0, bfloat16=False).sync
+    found = loss(model, Batches(speakers, batch), 1.0, 0.0, None).sync
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
@@ -129,11 +129,11 @@ def test_the_gate_is_taught_by_live_and_still_recordings_alone(batch, speakers):
             moves = model.head.compare(voices[voice][:, :, :half], echoes[echo][:, :, :half]).moves
             costs[live].append(functional.binary_cross_entropy_with_logits(moves, torch.tensor([float(live)])))
     expected = torch.stack([torch.stack(part).mean() for part in costs.values()]).mean()
-    found = loss(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    found = loss(model, Batches(speakers, batch), 1.0, 0.0, None)
     torch.testing.assert_close(found.gate, expected, atol=1e-4, rtol=1e-4)
     moving = batch._replace(still=torch.zeros_like(batch.still))
-    assert loss(model, Batches(speakers, moving), 1.0, bfloat16=False).gate == 0
-    unweighted = joint_loss(model)(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    assert loss(model, Batches(speakers, moving), 1.0, 0.0, None).gate == 0
+    unweighted = joint_loss(model)(model, Batches(speakers, batch), 1.0, 0.0, None)
     assert unweighted.gate == 0
     torch.testing.assert_close(found.total - unweighted.total, 0.5 * found.gate, atol=1e-5, rtol=1e-5)
 
@@ -142,7 +142,7 @@ def test_the_gate_is_taught_by_live_and_still_recordings_alone(batch, speakers):
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_the_total_is_the_weighted_sum_and_the_margin_grows(model, batch, speakers, share):
     loss = joint_loss(model, weight=3.0, sync_weight=0.5, frame_weight=0.7)
-    found = loss(model, Batches(speakers, batch), share, bfloat16=False)
+    found = loss(model, Batches(speakers, batch), share, 0.0, None)
     speaker = loss.speaker(model.embed(speakers.voice), speakers.speakers, share)
     torch.testing.assert_close(found.speaker, speaker)
     torch.testing.assert_close(found.total, speaker + 3 * (found.liveness + 0.7 * found.frames + 0.5 * found.sync))
@@ -154,7 +154,7 @@ def test_the_total_is_the_weighted_sum_and_the_margin_grows(model, batch, speake
 def test_a_loss_without_weight_is_none(model, batch, speakers, name):
     weight = {"sync": "sync_weight", "frames": "frame_weight"}[name]
     whole, without = (
-        joint_loss(model, **options)(model, Batches(speakers, batch), 1.0, bfloat16=False)
+        joint_loss(model, **options)(model, Batches(speakers, batch), 1.0, 0.0, None)
         for options in ({}, {weight: 0.0})
     )
     assert getattr(without, name) == 0
@@ -166,7 +166,7 @@ def test_a_loss_without_weight_is_none(model, batch, speakers, name):
 def test_each_task_alone_costs_what_it_costs_beside_the_other(model, batch, speakers):
     loss = joint_loss(model)
     both, speaker, liveness = (
-        loss(model, batches, 1.0, bfloat16=False)
+        loss(model, batches, 1.0, 0.0, None)
         for batches in (Batches(speakers, batch), Batches(speakers, None), Batches(None, batch))
     )
     torch.testing.assert_close(both.total, speaker.total + liveness.total)
@@ -177,7 +177,7 @@ def test_each_task_alone_costs_what_it_costs_beside_the_other(model, batch, spea
 @torch.no_grad()
 def test_what_stands_in_padding_or_behind_the_judged_end_changes_nothing(model, batch, speakers):
     loss = joint_loss(model)
-    expected = loss(model, Batches(speakers, batch), 1.0, bfloat16=False)
+    expected = loss(model, Batches(speakers, batch), 1.0, 0.0, None)
     voice, echo, frame_live = batch.voice.clone(), batch.echo.clone(), batch.frame_live.clone()
     for stream, lengths in ((voice, VOICES), (echo, ECHOES)):
         for item, length in enumerate(lengths):
@@ -185,12 +185,12 @@ def test_what_stands_in_padding_or_behind_the_judged_end_changes_nothing(model, 
     for pair, (*_, count, _, _) in enumerate(PAIRS):
         frame_live[pair, -(-count // 2) :] = 1 - frame_live[pair, -(-count // 2) :]
     spoilt = batch._replace(voice=voice, echo=echo, frame_live=frame_live)
-    torch.testing.assert_close(loss(model, Batches(speakers, spoilt), 1.0, bfloat16=False), expected)
+    torch.testing.assert_close(loss(model, Batches(speakers, spoilt), 1.0, 0.0, None), expected)
 
 
 def test_gradients_are_added_up_in_order(model, batch, speakers):
     """No step of the backward pass adds by several threads in whatever order they come: losses repeat to the digit."""
-    total = joint_loss(model)(model, Batches(speakers, batch), 1.0, False).total
+    total = joint_loss(model)(model, Batches(speakers, batch), 1.0, 0.0, None).total
     seen, waiting = set(), [total.grad_fn]
     while waiting:
         node = waiting.pop()

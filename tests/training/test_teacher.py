@@ -92,11 +92,11 @@ def test_the_teacher_helps_both_streams_and_is_no_part_of_the_model(corpus):
     loss = JointLoss(None, CorrelationConfig(weight=1.0, teacher_weight=2.0), 16, data.motion.channels)
     batches = next(b for b in data.epoch(0) if b.liveness is not None and len(b.liveness.taught) > 2)
     with torch.no_grad():
-        plain = JointLoss(None, CorrelationConfig())(model, batches, 1.0, bfloat16=False)
-        found = loss(model, batches, 1.0, bfloat16=False)
+        plain = JointLoss(None, CorrelationConfig())(model, batches, 1.0, 0.0, None)
+        found = loss(model, batches, 1.0, 0.0, None)
     assert plain.teacher == 0
     torch.testing.assert_close(found.total, plain.total + 2 * found.teacher)
-    loss(model, batches, 1.0, bfloat16=False).teacher.backward()
+    loss(model, batches, 1.0, 0.0, None).teacher.backward()
     streams = (model.head.voice.project, model.head.echo.project, loss.teacher.encoder[0])
     assert all(bool((stream.weight.grad != 0).any()) for stream in streams)
     assert set(model.state_dict()) == names

@@ -115,7 +115,9 @@ class Trainer:
         sums, steps = torch.zeros(len(StepLoss._fields)), 0
         with progress_bar(f"Epoch {epoch + 1}/{self.config.epochs}", self.data.steps) as advance:
             for batches in self.data.epoch(epoch):
-                losses = self.loss(self.model, batches, self._margin_share(), self.bfloat16)
+                autocast = torch.bfloat16 if self.bfloat16 else None
+                done = self.progress.step / self.total_steps
+                losses = self.loss(self.model, batches, self._margin_share(), done, autocast)
                 self._step(losses.total)
                 sums += torch.stack([loss.detach().float().cpu() for loss in losses])
                 steps += 1
