@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from vivavoce import __version__
-from vivavoce.cli import audit, evaluate, extract, import_, negatives, quickstart, simulate, split, train, verify
+from vivavoce.cli import (
+    audit,
+    evaluate,
+    extract,
+    import_,
+    negatives,
+    quickstart,
+    simulate,
+    split,
+    train,
+    verify,
+    weights,
+)
 
 app = typer.Typer(
     name="vivavoce",
@@ -23,6 +35,7 @@ app.command("negatives")(negatives.negatives)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.add_typer(weights.app, name="weights")
 app.command("verify", cls=verify.NamesBehindOptions)(verify.verify)
 
 

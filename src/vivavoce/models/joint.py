@@ -1,6 +1,7 @@
 """The joint model: one voice trunk for the speaker, one head for liveness."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -53,6 +54,9 @@ class ModelConfig(BaseModel):
         LinearHeadConfig | LstmHeadConfig | RidgeHeadConfig | SyncHeadConfig | AttentionHeadConfig | FusedHeadConfig,
         Field(discriminator="type"),
     ]
+    pretrained: Path | None = Field(
+        default=None, description="trunk file of `vivavoce weights import` that a new run begins with"
+    )
     voice_norm: NormConfig = Field(default=UtteranceNormConfig(), description="of the voice features")
     echo_norm: NormConfig = Field(default=ZScoreNormConfig(), description="of the echo features")
 

@@ -1,0 +1,86 @@
+"""A training run that begins with the weights of a trunk file."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from vivavoce.errors import UserError
+from vivavoce.models.joint import TRUNKS, JointModel
+from vivavoce.models.weights.checkpoint import COUNTER
+from vivavoce.models.weights.trunk_file import TrunkFile, fragment_path, read_trunk_file
+
+# More settings than these are not listed one by one: the fragment beside the file has them all.
+MOST_LISTED = 6
+
+
+class VoiceFrontEnd(Protocol):
+    """What of the front end's config decides about the voice features."""
+
+    @property
+    def voice(self) -> BaseModel:
+        """The kind of features."""
+        ...
+
+    @property
+    def deltas(self) -> int:
+        """Their deltas."""
+        ...
+
+
+def load_pretrained(model: JointModel, path: Path, front_end: VoiceFrontEnd) -> None:
+    """Load a trunk file into a model that is to be trained, where both mean the same network and features.
+
+    Args:
+        model: the untrained model; its head keeps what it has.
+        path: what `vivavoce weights import` wrote.
+        front_end: the run's ``front_end``.
+
+    Raises:
+        UserError: the file is none of ours, or its trunk or features differ from the configuration's.
+    """
+    file = read_trunk_file(path)
+    differing = _differing(file, model, front_end)
+    if differing:
+        fragment = fragment_path(path)
+        all_of_them = f"begin with {fragment}, which has them all" if fragment.is_file() else "import the file anew"
+        listed = " ".join(f"--set {key}={_as_yaml(value)}" for key, value in differing.items())
+        mend = f"give {listed}" if len(differing) <= MOST_LISTED else all_of_them
+        raise UserError(
+            f"The weights of {path} (model.pretrained) expect another trunk or other voice features than the "
+            f"configuration has ({', '.join(differing)}); {mend}."
+        )
+    missing, unexpected = model.trunk.load_state_dict(file.weights, strict=False)
+    wrong = [key for key in (*missing, *unexpected) if not key.endswith(COUNTER)]
+    if wrong:
+        raise UserError(f"{path} (model.pretrained) is damaged: {wrong[0]} does not belong; import it anew.")
+
+
+def _differing(file: TrunkFile, model: JointModel, front_end: VoiceFrontEnd) -> dict[str, Any]:
+    """Keys of the configuration that are not as the file wants them, with what it wants."""
+    info, config = file.info, model.config
+    same = config.trunk.type == info.architecture
+    wanted: dict[str, Any] = {} if same else {"model.name": f"{info.architecture}-{config.head.type}"}
+    # A setting that came after the file was written has its default in the file.
+    trunk = TRUNKS[info.architecture].model_validate(info.trunk)
+    usual = TRUNKS[info.architecture]() if not same else config.trunk
+    sections = (
+        ("model.trunk", usual, trunk.model_dump(mode="json")),
+        ("model.voice_norm", config.voice_norm, info.voice_norm.model_dump(mode="json")),
+        ("front_end.voice", front_end.voice, info.voice),
+    )
+    for section, given, expected in sections:
+        has = given.model_dump(mode="json")
+        wanted |= {f"{section}.{key}": value for key, value in expected.items() if has.get(key) != value}
+    if front_end.deltas != info.deltas:
+        wanted["front_end.deltas"] = info.deltas
+    return wanted
+
+
+def _as_yaml(value: Any) -> str:
+    """A value as it is given behind `--set`, quoted for a shell where it holds a space."""
+    if isinstance(value, list):
+        return f"'[{', '.join(map(str, value))}]'"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
