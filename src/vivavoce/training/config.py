@@ -1,6 +1,6 @@
 """How a model is trained."""
 
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -9,8 +9,18 @@ from vivavoce.corpus.metadata import HELD_OUT_KINDS, Kind
 from vivavoce.corpus.sampling import RandomConfig, SamplerConfig, SpeakerBalancedConfig
 from vivavoce.errors import UserError
 from vivavoce.training.negatives import NegativesConfig
+from vivavoce.training.schedules import CosineConfig, ScheduleConfig
 
 Task = Literal["speaker", "liveness"]
+Metric = Literal["eer", "loss", "a_dcf", "speaker_eer", "liveness_eer"]
+# The tasks without which a metric of the validation split has no value.
+NEEDS: dict[Metric, tuple[Task, ...]] = {
+    "eer": (),
+    "loss": (),
+    "a_dcf": ("speaker", "liveness"),
+    "speaker_eer": ("speaker",),
+    "liveness_eer": ("liveness",),
+}
 
 
 class TrainingConfig(BaseModel):
@@ -60,6 +70,11 @@ class TrainingConfig(BaseModel):
     learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(default=0.05, ge=0)
     warmup_share: float = Field(default=0.08, ge=0, lt=1, description="share of the run in which the rate rises")
+    schedule: ScheduleConfig = Field(default_factory=CosineConfig, description="how the rate goes over the run")
+    best_by: Metric = Field(
+        default="eer",
+        description="what the best epoch has least of: sum of the equal error rates, sum of the losses, a-DCF, or one",
+    )
     margin_warmup_share: float = Field(
         default=0.3, ge=0, le=1, description="share of the run in which the margin grows"
     )
@@ -89,6 +104,16 @@ class TrainingConfig(BaseModel):
         if not value or len(set(value)) < len(value):
             raise ValueError("name speaker, liveness or both, each once")
         return value
+
+    @model_validator(mode="after")
+    def _a_metric_of_what_is_trained(self) -> Self:
+        missing = [task for task in NEEDS[self.best_by] if task not in self.tasks]
+        if missing:
+            raise UserError(
+                f"training.best_by is {self.best_by}, and the task {missing[0]} is not trained (training.tasks); take "
+                "another metric, or train it."
+            )
+        return self
 
     @field_validator("held_out")
     @classmethod
