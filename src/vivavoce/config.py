@@ -132,7 +132,7 @@ class ExperimentConfig(BaseModel):
             return self
         if set(self.training.tasks) != {"speaker", "liveness"}:
             raise UserError(
-                f"multitask.type {name} joins two tasks, and training.tasks names {', '.join(self.training.tasks)} alone; "
+                f"multitask.type {name} joins two tasks, and training.tasks is {', '.join(self.training.tasks)} alone; "
                 "--set multitask.type=sum, or train both."
             )
         if self.correlation.weight != 1.0:

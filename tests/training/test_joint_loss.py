@@ -2,15 +2,17 @@
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 from torch.nn import functional
 
 from vivavoce.features.batch import LivenessBatch, Origin, SpeakerBatch
 from vivavoce.models.heads.base import centred
-from vivavoce.objectives.correlation import CorrelationConfig, pair_weights
-from vivavoce.objectives.speaker import AamSoftmaxConfig
+from vivavoce.objectives.correlation import CorrelationConfig, correlation_loss, frame_loss, pair_weights
+from vivavoce.objectives.multitask import Multitask, MultitaskConfig, Terms
+from vivavoce.objectives.speaker import AamSoftmaxConfig, SpeakerLossConfig
 from vivavoce.objectives.sync import SyncLoss
 from vivavoce.training.crops import Batches
-from vivavoce.training.step import JointLoss
+from vivavoce.training.step import JointLoss, encode_streams, shared_parameters, stream_frames
 
 from ..synthetic import CHANNELS, MELS, small_model
 
@@ -154,8 +156,7 @@ def test_the_total_is_the_weighted_sum_and_the_margin_grows(model, batch, speake
 def test_a_loss_without_weight_is_none(model, batch, speakers, name):
     weight = {"sync": "sync_weight", "frames": "frame_weight"}[name]
     whole, without = (
-        joint_loss(model, **options)(model, Batches(speakers, batch), 1.0, 0.0, None)
-        for options in ({}, {weight: 0.0})
+        joint_loss(model, **options)(model, Batches(speakers, batch), 1.0, 0.0, None) for options in ({}, {weight: 0.0})
     )
     assert getattr(without, name) == 0
     assert getattr(whole, name) > 0
@@ -188,9 +189,121 @@ def test_what_stands_in_padding_or_behind_the_judged_end_changes_nothing(model, 
     torch.testing.assert_close(loss(model, Batches(speakers, spoilt), 1.0, 0.0, None), expected)
 
 
-def test_gradients_are_added_up_in_order(model, batch, speakers):
+FORMS = ("sum", "weighted", "scale_matched", "late_focus", "uncertainty", "gradient_norm")
+
+
+def joined(model, name: str, **options) -> JointLoss:
+    torch.manual_seed(0)
+    speaker = AamSoftmaxConfig(margin=0.4).build(model.trunk.embedding_dim, 3)
+    form = TypeAdapter(MultitaskConfig).validate_python({"type": name, **options}).build()
+    return JointLoss(speaker, CorrelationConfig(), multitask=form)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_form_joins_the_two_losses_of_the_step(model, batch, speakers, name):
+    loss, alone = joined(model, name), joined(model, name).multitask
+    for progress in (0.0, 1.0):
+        found = loss(model, Batches(speakers, batch), 1.0, progress, None)
+        parts = joint_loss(model)(model, Batches(speakers, batch), 1.0, 0.0, None)
+        expected = alone(parts.speaker, parts.total - parts.speaker, progress, shared_parameters(model))
+        torch.testing.assert_close(found.total, expected, atol=1e-5, rtol=1e-4)
+    found.total.backward()
+
+
+def test_late_focus_follows_the_run(model, batch, speakers):
+    loss = joined(model, "late_focus", speaker_weight=0.0)
+    with torch.no_grad():
+        begin, end = (loss(model, Batches(speakers, batch), 1.0, progress, None) for progress in (0.0, 1.0))
+    torch.testing.assert_close(end.total, 2 * (begin.total - begin.speaker))
+
+
+def test_the_balancer_makes_both_tasks_pull_alike_at_the_stem(model, batch, speakers):
+    loss = joined(model, "gradient_norm", memory=0.0, every=1)
+    loss(model, Batches(speakers, batch), 1.0, 0.0, None)
+    weights = loss.multitask.weights()
+    found = loss(model, Batches(speakers, batch), 1.0, 0.0, None)
+    parts = joint_loss(model)(model, Batches(speakers, batch), 1.0, 0.0, None)
+    shared, norms = shared_parameters(model), []
+    assert len(shared) == 4  # of one convolution and one norm
+    for part in (parts.speaker, parts.total - parts.speaker):
+        gradients = torch.autograd.grad(part, shared, retain_graph=True)
+        norms.append(torch.cat([gradient.flatten() for gradient in gradients]).norm())
+    torch.testing.assert_close(weights[0] * norms[0], weights[1] * norms[1])
+    torch.testing.assert_close(found.total, weights[0] * parts.speaker + weights[1] * (parts.total - parts.speaker))
+
+
+def test_a_head_that_reads_raw_features_shares_nothing():
+    assert shared_parameters(small_model(name="xvector-ridge", trunk={}, head={})) == []
+
+
+class NotAsked(Multitask):
+    def terms(self, *_) -> Terms:
+        raise AssertionError("a single task was joined with another")
+
+
+@torch.no_grad()
+def test_a_task_alone_is_not_joined(model, batch, speakers):
+    speaker = AamSoftmaxConfig().build(model.trunk.embedding_dim, 3)
+    loss = JointLoss(speaker, CorrelationConfig(weight=0.5), multitask=NotAsked())
+    spoken = loss(model, Batches(speakers, None), 1.0, 0.5, None)
+    assert spoken.total == spoken.speaker
+    judged = loss(model, Batches(None, batch), 1.0, 0.5, None)
+    torch.testing.assert_close(judged.total, 0.5 * (judged.liveness + 0.5 * judged.frames + 0.25 * judged.sync))
+    with pytest.raises(AssertionError, match="joined"):
+        loss(model, Batches(speakers, batch), 1.0, 0.5, None)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["two_logit", "mse", "focal"])
+def test_the_form_of_the_correlation_loss_is_that_of_wholes_and_frames(model, batch, speakers, name):
+    loss = joint_loss(model, loss={"type": name}, label_smoothing=0.1)
+    if name == "two_logit":
+        loss.judge.log_scale.fill_(0.5)
+    mask = stream_frames(batch.lengths, FRAMES // 2)
+    voice, echo = encode_streams(model, batch, None)
+    result = model.head.compare(voice[batch.voice_of], echo[batch.echo_of], mask)
+    weight = pair_weights(batch.live, batch.origin != Origin.RECORDED, batch.origin == Origin.PARTIAL)
+    found = loss(model, Batches(speakers, batch), 1.0, 0.0, None)
+    torch.testing.assert_close(found.liveness, correlation_loss(result.utterance, batch.live, 0.1, weight, loss.judge))
+    torch.testing.assert_close(
+        found.frames, frame_loss(result.frames, batch.frame_live, mask, weight, 0.1, loss.judge), atol=1e-5, rtol=1e-4
+    )
+    assert (
+        found.liveness != joint_loss(model, label_smoothing=0.1)(model, Batches(None, batch), 1.0, 0.0, None).liveness
+    )
+
+
+@torch.no_grad()
+def test_losses_can_be_had_of_encodings_apart(model, batch, speakers):
+    loss, batches = joint_loss(model), Batches(speakers, batch)
+    encodings = loss.encode(model, batches, None)
+    assert encodings.embeddings.shape == (6, model.trunk.embedding_dim)
+    assert (len(encodings.voice), len(encodings.echo)) == (len(VOICES), len(ECHOES))
+    found = loss.losses_of(encodings, model, batches, 0.5, 0.3)
+    torch.testing.assert_close(found, loss(model, batches, 0.5, 0.3, None), atol=0, rtol=0)
+    assert loss.encode(model, Batches(None, batch), None).embeddings is None
+    assert loss.encode(model, Batches(speakers, None), None)[1:] == (None, None)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("speaker", ["aam", "am", "subcentre_aam", "softmax", "ge2e", "prototypical"])
+def test_losses_stay_in_float32_under_autocast(model, batch, speakers, dtype, speaker):
+    torch.manual_seed(0)
+    judge = TypeAdapter(SpeakerLossConfig).validate_python({"type": speaker}).build(model.trunk.embedding_dim, 3)
+    loss = JointLoss(judge, CorrelationConfig())
+    found, plain = (loss(model, Batches(speakers, batch), 1.0, 0.0, autocast) for autocast in (dtype, None))
+    assert {part.dtype for part in found} == {torch.float32}
+    torch.testing.assert_close(found.total, plain.total, atol=0.1, rtol=0.05)
+    assert found.total != plain.total
+    model.zero_grad()
+    found.total.backward()
+    assert all(torch.isfinite(weight.grad).all() for weight in model.parameters() if weight.grad is not None)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_gradients_are_added_up_in_order(model, batch, speakers, name):
     """No step of the backward pass adds by several threads in whatever order they come: losses repeat to the digit."""
-    total = joint_loss(model)(model, Batches(speakers, batch), 1.0, 0.0, None).total
+    total = joined(model, name)(model, Batches(speakers, batch), 1.0, 0.0, None).total
     seen, waiting = set(), [total.grad_fn]
     while waiting:
         node = waiting.pop()
