@@ -57,24 +57,3 @@ class StatisticsPooling(nn.Module):
             return torch.cat([mean, (variance + VARIANCE_FLOOR).sqrt()], dim=1)
         # The floor under the root, far below the offset, keeps the gradient finite where a channel is constant.
         return torch.cat([mean, variance.clamp(min=STD_OFFSET**2 * 1e-4).sqrt() + STD_OFFSET], dim=1)
-
-
-class AttentiveStatistics(nn.Module):
-    """Channel- and context-dependent attentive statistics (Desplanques et al. 2020, section 3.1)."""
-
-    def __init__(self, channels: int, bottleneck: int = 128) -> None:
-        super().__init__()
-        self.score = nn.Sequential(
-            nn.Conv1d(3 * channels, bottleneck, 1), nn.ReLU(), nn.BatchNorm1d(bottleneck), nn.Tanh(),
-            nn.Conv1d(bottleneck, channels, 1),
-        )  # fmt: skip
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Pool ``(batch, channels, frames)`` to ``(batch, 2 · channels)``."""
-        x = mask_channels_first(x, mask)
-        mean, std = weighted_statistics(x, uniform_weights(x, mask))
-        context = torch.cat([mean, std], dim=1)[:, :, None].expand(-1, -1, x.shape[2])
-        scores = self.score(torch.cat([x, context], dim=1))
-        if mask is not None:
-            scores = scores.masked_fill(~mask[:, None, :], float("-inf"))
-        return torch.cat(weighted_statistics(x, scores.softmax(dim=2)), dim=1)
