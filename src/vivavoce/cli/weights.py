@@ -79,9 +79,10 @@ def _trunk(source: Path) -> tuple[Any, Any]:
     """Config and state dict of the trunk of a run or a trunk file."""
     from vivavoce.models.weights.convert import trunk_config
     from vivavoce.models.weights.trunk_file import read_trunk_file
-    from vivavoce.verifier import load_run
 
     if source.is_dir():
+        from vivavoce.verifier import load_run
+
         model = load_run(source).model
         return model.config.trunk, model.trunk.state_dict()
     trunk = read_trunk_file(source)

@@ -21,8 +21,8 @@ SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 # What training scripts wrap a network's weights in, as entries of a dict and as prefixes of keys.
 WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "module", "embedding_model", "backbone", "net")
 PREFIXES = ("", *(f"{wrapper}." for wrapper in WRAPPERS), "speaker_encoder.", "mods.embedding_model.", "0.")
-# What only training needs: the classifier over its speakers, and how many batches batch norm has seen.
-CLASSIFIERS = ("projection", "classifier", "loss", "margin", "speaker_loss", "output")
+# What only training needs (the classifier over its speakers, how many batches batch norm has seen), and a front end.
+BESIDE_THE_TRUNK = ("projection", "classifier", "loss", "margin", "speaker_loss", "output", "torchfbank")
 COUNTER = "num_batches_tracked"
 
 
@@ -74,8 +74,8 @@ def without_prefix(
 
 
 def is_ignored(key: str) -> bool:
-    """Tell whether a key is of training alone, so that an import may leave it out."""
-    return key.endswith(COUNTER) or key.partition(".")[0] in CLASSIFIERS
+    """Tell whether a key is of training or of a front end, so that an import may leave it out."""
+    return key.endswith(COUNTER) or key.partition(".")[0] in BESIDE_THE_TRUNK
 
 
 def _load(path: Path) -> Any:
@@ -93,7 +93,7 @@ def _load(path: Path) -> Any:
             f"{path} holds Python objects besides tensors, which are not loaded since they could run any code; "
             "save its state dict alone with the toolkit it comes from."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError, UnicodeDecodeError) as error:
+    except (SafetensorError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError, OSError) as error:
         raise UserError(f"{wrong}; is it whole, and saved by PyTorch or safetensors?") from error
 
 
