@@ -7,7 +7,7 @@ from scipy.stats import norm
 from sklearn import metrics as sklearn_metrics
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.metrics import det_curve, eer, error_rates_at, min_dcf
+from vivavoce.evaluation.metrics import det_curve, eer, error_rates_at, min_a_dcf, min_dcf
 
 # Whole numbers give many ties, which is where error rates go wrong.
 scores = arrays(np.float64, st.integers(1, 40), elements=st.integers(-12, 12).map(float))
@@ -131,3 +131,46 @@ def test_unusable_scores_are_a_clear_error(targets: list[float], nontargets: lis
 def test_impossible_costs_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="must lie inside"):
         min_dcf([1.0], [0.0], **bad)
+
+
+def test_a_dcf_by_hand() -> None:
+    # At the threshold 2.5: 1 of 4 targets missed, 1 of 2 non-targets let in, no spoof.
+    # Weights 0.9, 0.5, 1: 0.9 / 4 + 0.5 / 2 = 0.475; at 3.5 only targets, half of them: 0.45, over min(0.9, 1.5).
+    targets, nontargets, spoofs = [2.0, 3.0, 4.0, 5.0], [1.0, 3.25], [0.0, 2.25]
+    found = min_a_dcf(targets, nontargets, spoofs)
+    assert found.value == pytest.approx(0.45 / 0.9)
+    assert 3.25 < found.threshold <= 4
+    # Where other speakers cost next to nothing, only the spoof at 2.25 does: a quarter of the targets is missed.
+    assert min_a_dcf(targets, nontargets, spoofs, c_fa_nontarget=1e-9).value == pytest.approx(0.9 / 4 / 0.9)
+
+
+@given(seed=st.integers(0, 50), p_spoof=st.floats(0.01, 0.4), c_spoof=st.floats(0.1, 50))
+def test_a_dcf_is_the_least_of_all_thresholds(seed: int, p_spoof: float, c_spoof: float) -> None:
+    rng = np.random.default_rng(seed)
+    targets, nontargets, spoofs = (rng.normal(mean, 1, 12).round(1) for mean in (1.5, 0, 0.5))
+    found = min_a_dcf(targets, nontargets, spoofs, p_spoof=p_spoof, c_fa_spoof=c_spoof)
+    weights = np.array([0.95 - p_spoof, 0.5, c_spoof * p_spoof])
+
+    def cost(threshold: float) -> float:
+        rates = [(targets < threshold).mean(), (nontargets >= threshold).mean(), (spoofs >= threshold).mean()]
+        return float(weights @ rates / min(weights[0], weights[1] + weights[2]))
+
+    levels = np.append(np.unique(np.concatenate([targets, nontargets, spoofs])), np.inf)
+    assert found.value == pytest.approx(min(cost(level) for level in levels))
+    assert found.value == pytest.approx(cost(found.threshold))
+    assert found.value <= 1 + 1e-12
+
+
+def test_a_dcf_without_spoofs_that_matter_is_the_detection_cost() -> None:
+    rng = np.random.default_rng(0)
+    targets, nontargets = rng.normal(2, 1, 300), rng.normal(0, 1, 300)
+    found = min_a_dcf(targets, nontargets, nontargets, 0.25, 0.25, 1.0, 1.0, 1.0)
+    assert found.value == pytest.approx(min_dcf(targets, nontargets, 0.5).value)
+    assert found.threshold == min_dcf(targets, nontargets, 0.5).threshold
+
+
+def test_a_dcf_refuses_impossible_priors_and_empty_classes() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        min_a_dcf([1.0], [0.0], [0.0], p_nontarget=0.5, p_spoof=0.5)
+    with pytest.raises(UserError, match="no spoof score"):
+        min_a_dcf([1.0], [0.0], [])

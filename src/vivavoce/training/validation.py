@@ -1,7 +1,6 @@
-"""How good the model is on the validation split: equal error rates, and the thresholds that go with them."""
+"""How good the model is on the validation split: equal error rates, losses and detection cost, and the thresholds."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,87 +8,74 @@ from vivavoce.corpus.manifest import Row
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibrating import calibrate_liveness
 from vivavoce.evaluation.calibration import Calibration, PartCalibration
-from vivavoce.evaluation.metrics import eer
 from vivavoce.evaluation.scoring import score_recordings, score_trials
-from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial, make_trials
+from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial, make_trials, references
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel
-from vivavoce.training.config import Task
+from vivavoce.training.config import Metric, Task
+from vivavoce.training.validation_scores import TandemScores, ValidationScores
+
+__all__ = ["Validation", "ValidationScores"]
 
 ENROL = 3
-
-
-NO_SCORES = np.empty(0)
-
-
-@dataclass(frozen=True)
-class ValidationScores:
-    """Scores of the validation split by class; those of a task that is not trained are empty."""
-
-    target: np.ndarray
-    nontarget: np.ndarray
-    live: np.ndarray
-    attack: np.ndarray
-
-    @property
-    def speaker_eer(self) -> float | None:
-        """Equal error rate of speaker verification; None where it is not trained."""
-        return eer(self.target, self.nontarget).rate if len(self.target) else None
-
-    @property
-    def liveness_eer(self) -> float | None:
-        """Equal error rate of live recordings against all attacks together; None where it is not trained."""
-        return eer(self.live, self.attack).rate if len(self.live) else None
-
-    @property
-    def cost(self) -> float:
-        """What the best epoch has least of: the sum of the equal error rates."""
-        return (self.speaker_eer or 0.0) + (self.liveness_eer or 0.0)
-
-    @property
-    def liveness_loss(self) -> float | None:
-        """Cross-entropy of the liveness logits, the two classes weighted alike, nats; None where it is not trained."""
-        if not len(self.live):
-            return None
-        return float(0.5 * np.logaddexp(0, -self.live).mean() + 0.5 * np.logaddexp(0, self.attack).mean())
-
-    def summary(self) -> dict[str, float]:
-        """What is recorded of an epoch."""
-        values = {
-            "loss_liveness": self.liveness_loss,
-            "speaker_eer": self.speaker_eer,
-            "liveness_eer": self.liveness_eer,
-        }
-        return {name: value for name, value in values.items() if value is not None}
 
 
 class Validation:
     """The validation split with its trials, made once and scored after each epoch."""
 
     def __init__(
-        self, rows: list[Row], store: FeatureStore, seed: int, tasks: Sequence[Task] = ("speaker", "liveness")
+        self,
+        rows: list[Row],
+        store: FeatureStore,
+        seed: int,
+        tasks: Sequence[Task] = ("speaker", "liveness"),
+        best_by: Metric = "eer",
     ) -> None:
+        """Make the trials.
+
+        Args:
+            rows: recordings of the split.
+            store: their features.
+            seed: of the trials.
+            tasks: what is trained.
+            best_by: the metric that the split must be able to give.
+
+        Raises:
+            UserError: the split lacks recordings of a class.
+        """
         self.rows = rows
         self.store = store
         self.tasks = tasks
         self.trials: list[Trial] = make_trials(rows, enrol=ENROL, seed=seed) if "speaker" in tasks else []
         labels = np.array([trial.label for trial in self.trials])
         self.is_target, self.is_nontarget = labels == TARGET, labels == NONTARGET
-        self.is_live = np.array([row.meta.kind == "live" for row in rows])
+        self.kinds = np.array([row.meta.kind.value for row in rows])
+        self.is_live = self.kinds == "live"
         self.is_attack = np.array([row.meta.kind.is_spoof for row in rows])
-        self._check()
+        self._check(best_by)
 
     def score(self, model: JointModel, liveness_crop_s: float | None = None) -> ValidationScores:
         """Score the split with ``model``, liveness on the middle of recordings where ``liveness_crop_s`` is given."""
         scores = score_recordings(model, self.store, liveness_crop_s, tasks=self.tasks)
-        target = nontarget = live = attack = NO_SCORES
-        if "speaker" in self.tasks:
-            cosine = score_trials(self.trials, self.rows, scores.embeddings).scores
-            target, nontarget = cosine[self.is_target], cosine[self.is_nontarget]
+        found = ValidationScores()
         if "liveness" in self.tasks:
             answered = ~np.isnan(scores.liveness)
-            live, attack = (scores.liveness[kind & answered] for kind in (self.is_live, self.is_attack))
-        return ValidationScores(target, nontarget, live, attack)
+            live, attack = self.is_live & answered, self.is_attack & answered
+            found = ValidationScores(
+                live=scores.liveness[live], attack=scores.liveness[attack], attack_kinds=self.kinds[attack]
+            )
+        if "speaker" not in self.tasks:
+            return found
+        trials = score_trials(self.trials, self.rows, scores.embeddings)
+        heard = scores.liveness[trials.test_index]
+        return ValidationScores(
+            target=trials.scores[self.is_target],
+            nontarget=trials.scores[self.is_nontarget],
+            live=found.live,
+            attack=found.attack,
+            attack_kinds=found.attack_kinds,
+            tandem=TandemScores.of(trials.scores, heard, self.is_target, self.is_nontarget),
+        )
 
     def calibrate(self, model: JointModel) -> Calibration:
         """Fit thresholds and likelihood ratios on recordings as they are verified: whole."""
@@ -101,7 +87,7 @@ class Validation:
             liveness=calibrate_liveness(model, self.store, self.is_live, self.is_attack, speakers) if heard else None,
         )
 
-    def _check(self) -> None:
+    def _check(self, best_by: Metric) -> None:
         usable = self.store.usable
         counts = {
             "speaker": {"target trials": self.is_target.sum(), "non-target trials": self.is_nontarget.sum()},
@@ -116,3 +102,15 @@ class Validation:
                 f"The validation manifest gives no {' and no '.join(missing)}; thresholds come from it, so it needs "
                 f"two or more speakers with more than {ENROL} live recordings each, and attacks."
             )
+        if best_by == "a_dcf" and not all(self._tandem_trials(usable)):
+            raise UserError(
+                "training.best_by is a_dcf, and of the validation manifest's target, non-target and spoof trials one "
+                "class has no recording with a usable probe; add attacks that claim its speakers, or choose by eer."
+            )
+
+    def _tandem_trials(self, usable: np.ndarray) -> tuple[int, int, int]:
+        """Target, non-target and spoof trials whose test recording gets a liveness score."""
+        heard = set(np.array(references(self.rows))[usable].tolist())
+        asked = np.array([trial.test in heard for trial in self.trials])
+        spoof = ~self.is_target & ~self.is_nontarget
+        return int((self.is_target & asked).sum()), int((self.is_nontarget & asked).sum()), int((spoof & asked).sum())
