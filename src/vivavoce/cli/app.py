@@ -15,6 +15,7 @@ from vivavoce.cli import (
     simulate,
     split,
     train,
+    tune,
     verify,
     weights,
 )
@@ -34,6 +35,7 @@ app.command("simulate")(simulate.simulate)
 app.command("negatives")(negatives.negatives)
 app.command("extract")(extract.extract)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")
 app.command("verify", cls=verify.NamesBehindOptions)(verify.verify)

@@ -1,0 +1,189 @@
+"""The study in its database: opened, checked against the space, and rid of trials whose process died."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError, OptunaError
+from optuna.storages import RDBStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+
+from vivavoce.errors import UserError
+from vivavoce.settings import differences
+
+# A worker on another machine counts as dead when it has been silent for so long, s.
+HEARTBEAT_S, SILENCE_S = 20, 120
+TRIES = 5  # to open a database that others open, too
+ATTEMPTS = 3  # a trial that kills its process each time is not tried for ever
+# Attributes of a trial.
+FAILURE, SURPLUS, SAME_AS = "failure", "surplus", "same_as"
+EPOCHS, RESAMPLES, SECONDS = "epochs", "resamples", "seconds"
+FOLDER, ATTEMPT = "folder", "attempt"
+_SPACE = "space"
+
+
+def open_study(url: str, name: str, described: dict[str, Any], start: dict[str, Any] | None) -> Study:
+    """Open the study ``name``, or begin it with the parameters ``start``.
+
+    Raises:
+        UserError: the database cannot be reached, or the study there is of another space or experiment.
+    """
+    try:
+        storage = _storage(url)
+        try:
+            study = optuna.create_study(storage=storage, study_name=name, direction="minimize")
+            study.set_user_attr(_SPACE, described)
+            if start is not None:
+                study.enqueue_trial(start)
+            return study
+        except DuplicatedStudyError:
+            study = optuna.load_study(storage=storage, study_name=name)
+        known = _described(study)
+    except (SQLAlchemyError, OptunaError, ImportError, ValueError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0].rstrip(".")
+        raise UserError(
+            f"The database {_harmless(url)} cannot be used ({reason}); give a URL such as sqlite:///study.db or "
+            "postgresql://user@host/tuning, with its driver installed."
+        ) from error
+    differs = differences(known, described)
+    if differs:
+        raise UserError(
+            f"The study {name} in {_harmless(url)} is of another space or experiment: {differs[0]}; go back to that "
+            "one, or begin anew with another --out or --study."
+        )
+    return study
+
+
+def _storage(url: str) -> RDBStorage:
+    options: dict[str, Any] = {"pool_pre_ping": True}
+    if make_url(url).get_backend_name() == "sqlite":
+        options = {"connect_args": {"timeout": 120}}  # s; several workers write to one file
+    for attempt in range(TRIES):
+        try:
+            return RDBStorage(
+                url,
+                engine_kwargs=options,
+                heartbeat_interval=HEARTBEAT_S,
+                grace_period=SILENCE_S,
+                heartbeat_stale_trial_callback=enqueue_again,
+            )
+        except (OperationalError, ProgrammingError, IntegrityError):  # another worker is making the tables just now
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(0.5)
+    raise AssertionError("unreachable")
+
+
+def _described(study: Study) -> dict[str, Any]:
+    """What the worker that began the study wrote right after."""
+    for _ in range(TRIES):
+        known = study.user_attrs.get(_SPACE)
+        if known is not None:
+            return known
+        time.sleep(0.5)
+    raise ValueError("it holds a study that vivavoce did not begin")
+
+
+def _harmless(url: str) -> str:
+    """The URL without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "that was given"
+
+
+def is_void(trial: FrozenTrial) -> bool:
+    """Whether a trial does not count: its process died (it is taken up again), or there were enough without it."""
+    return trial.state == TrialState.FAIL and FAILURE not in trial.user_attrs
+
+
+def counted(study: Study) -> list[FrozenTrial]:
+    """The trials that count, in their order; those that only wait are not among them."""
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if not is_void(trial) and trial.state != TrialState.WAITING]
+
+
+def place_of(study: Study, number: int) -> int:
+    """How many trials that count, or wait to be taken up, come before trial ``number``."""
+    earlier = study.get_trials(deepcopy=False)[:number]
+    return sum(not is_void(trial) for trial in earlier)
+
+
+def folder_number(trial: FrozenTrial | optuna.Trial) -> int:
+    """Number of the trial's run folder: of its first attempt."""
+    return int(trial.user_attrs.get(FOLDER, trial.number))
+
+
+def enqueue_again(study: Study, trial: FrozenTrial) -> None:
+    """Let the next free worker go on with a trial whose process died, in the same run folder."""
+    attempt = int(trial.user_attrs.get(ATTEMPT, 1))
+    if attempt < ATTEMPTS and trial.params:
+        attributes = {FOLDER: folder_number(trial), ATTEMPT: attempt + 1}
+        study.enqueue_trial(trial.params, user_attrs=attributes)
+
+
+def free_dead_trials(study: Study, is_dead: Callable[[int], bool]) -> int:
+    """Fail the running trials whose worker is known to be dead, and enqueue them again; returns how many.
+
+    Optuna's heartbeat finds the others, on machines whose files are not here, once they have been silent long enough.
+    """
+    freed = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        if not is_dead(folder_number(trial)):
+            continue
+        try:
+            study.tell(trial.number, state=TrialState.FAIL)
+        except (ValueError, OptunaError):  # another worker was faster
+            continue
+        enqueue_again(study, trial)
+        freed += 1
+    return freed
+
+
+class TrialLocks:
+    """Which trials a living process of this folder works on; the system frees a lock however its process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f".{number:04d}.lock"
+
+    @contextmanager
+    def hold(self, number: int) -> Iterator[None]:
+        """Mark a trial as worked on."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(number)
+        begun = path.with_suffix(".begun")
+        with begun.open("wb") as file:
+            _try_lock(file)
+            begun.replace(path)  # it appears locked: nobody sees it without its lock
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def is_dead(self, number: int) -> bool:
+        """Whether a process of this folder worked on the trial and is no more."""
+        try:
+            with self._path(number).open("r+b") as file:
+                return _try_lock(file)
+        except FileNotFoundError:
+            return False
+
+
+def _try_lock(file: Any) -> bool:
+    """Take the lock of an open file; False where another process has it, or nothing can be locked here."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        return False
+    return True
