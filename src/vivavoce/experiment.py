@@ -2,12 +2,17 @@
 
 import hashlib
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import torch
 
 from vivavoce.config import ExperimentConfig
+from vivavoce.corpus.leaks import Leak
 from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
@@ -17,12 +22,22 @@ from vivavoce.files import write_json
 from vivavoce.leakcheck import check_training
 from vivavoce.models.heads.base import StreamsConfig
 from vivavoce.models.joint import JointModel
+from vivavoce.models.weights.pretrained import load_pretrained
 from vivavoce.training.data import TrainingData
+from vivavoce.training.distributed import Share, joined
 from vivavoce.training.features import TrainingFeatures, offline_features, online_features
+from vivavoce.training.guard import Diverged
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.training.step import JointLoss
-from vivavoce.training.trainer import Trainer
+from vivavoce.training.trainer import Trainer, Watch
 from vivavoce.training.validation import Validation
+
+
+class Recordings(NamedTuple):
+    """What a run learns from, and what it is judged on while it does."""
+
+    train: list[Row]
+    validation: list[Row]
 
 
 class Experiment:
@@ -31,60 +46,99 @@ class Experiment:
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
 
-    def train(self, out: Path | str, resume: bool = False, allow_leak: bool = False) -> RunFolder:
+    def train(
+        self, out: Path | str, resume: bool = False, allow_leak: bool = False, watch: Watch | None = None
+    ) -> RunFolder:
         """Train into the run folder ``out``; ``resume`` continues one that was stopped.
 
         With ``allow_leak`` what training and validation share is written to the run's `leaks.json` instead of refused.
+        ``watch`` is called after each epoch with its number and what validation gave; what it raises ends the run,
+        which can be resumed.
 
         Raises:
             UserError: ``out`` already holds a run and ``resume`` is not set, training and validation recordings share
                 something, or the data do not allow training. A run that ends so before its first epoch leaves no
-                folder behind.
+                folder behind, unless it diverged.
         """
+        with joined() as share:
+            recordings, leaks = self._recordings(allow_leak)
+            torch.manual_seed(self.config.seed)
+            model = build_model(self.config)
+            path, begin = Path(out), RunFolder.reopen if resume else RunFolder.create
+            share.from_main(lambda: str(begin(path, self.config).path))
+            run = RunFolder(path)
+            try:
+                if leaks and share.main:
+                    write_json(run.leaks, [leak.to_dict() for leak in leaks])
+                with self._trainer(run, model, recordings, resume, share) as trainer:
+                    trainer.fit(watch)
+            except UserError as error:
+                if share.main and not resume and not run.state.exists() and not isinstance(error, Diverged):
+                    shutil.rmtree(run.path, ignore_errors=True)
+                raise
+            return run
+
+    @contextmanager
+    def prepared(self, allow_leak: bool = False) -> Iterator[Trainer]:
+        """Give an untrained trainer, with a run folder that is removed afterwards.
+
+        Raises:
+            UserError: as of `train`.
+        """
+        recordings, _ = self._recordings(allow_leak)
+        torch.manual_seed(self.config.seed)
+        model = build_model(self.config)
+        with TemporaryDirectory(prefix="vivavoce-") as folder:
+            run = RunFolder.create(Path(folder) / "run", self.config)
+            with self._trainer(run, model, recordings, False, Share()) as trainer:
+                yield trainer
+
+    def _recordings(self, allow_leak: bool) -> tuple[Recordings, list[Leak]]:
+        """Read both manifests, less the kinds that are held out, and what they share."""
         config = self.config
         config.training.torch_device()
         rows, validation_rows = (read_rows(path) for path in config.data.manifests())
         leaks = check_training(rows, validation_rows, config.data, allow_leak)
-        rows, validation_rows = (_without(part, config.training.held_out) for part in (rows, validation_rows))
-        _check_gate(config, rows)
-        torch.manual_seed(config.seed)
-        model = build_model(config)
-        run = (RunFolder.reopen if resume else RunFolder.create)(Path(out), config)
-        try:
-            if leaks:
-                write_json(run.leaks, [leak.to_dict() for leak in leaks])
-            self._fit(run, model, rows, validation_rows, resume)
-        except UserError:
-            if not resume and not run.state.exists():
-                shutil.rmtree(run.path, ignore_errors=True)
-            raise
-        return run
+        kept = Recordings(*(_without(part, config.training.held_out) for part in (rows, validation_rows)))
+        _check_gate(config, kept.train)
+        return kept, leaks
 
-    def _fit(
-        self, run: RunFolder, model: JointModel, rows: list[Row], validation_rows: list[Row], resume: bool
-    ) -> None:
-        config = self.config
-        write_json(run.fingerprints, {str(path): _sha256(path) for path in config.data.manifests()})
-        features = self._training_features(run, model, rows, fitted=resume and run.state.exists())
+    @contextmanager
+    def _trainer(
+        self, run: RunFolder, model: JointModel, recordings: Recordings, resume: bool, share: Share
+    ) -> Iterator[Trainer]:
+        config, rows = self.config, recordings.train
+        if share.main:
+            write_json(run.fingerprints, {str(path): _sha256(path) for path in config.data.manifests()})
+        begun = resume and run.state.exists()
+        if config.model.pretrained is not None and not begun:
+            load_pretrained(model, config.model.pretrained, config.front_end)
+        if share.size > 1:  # the first process makes what all of them then find
+            share.from_main(lambda: self._make_features(run, model, recordings, begun))
+        features = self._training_features(run, model, rows, begun)
         data = TrainingData(
             rows, features.heard, features.supply, config.training, config.front_end, config.seed, features.speeds,
             taught=_taught(config),
         )  # fmt: skip
         try:
-            store = self._validation_store(run, validation_rows)
+            store = self._validation_store(run, recordings.validation)
             tasks = config.training.tasks
-            validation = Validation(validation_rows, store, config.seed, tasks)
+            validation = Validation(recordings.validation, store, config.seed, tasks, config.training.best_by)
             speaker_loss = config.speaker.build(model.trunk.embedding_dim, data.classes) if "speaker" in tasks else None
             head = config.model.head
             streams = head.channels if isinstance(head, StreamsConfig) else 0
-            joined = config.multitask.build()
-            loss = JointLoss(speaker_loss, config.correlation, streams, data.motion.channels, joined)
-            trainer = Trainer(config.training, config.seed, model, loss, data, validation, run)
+            loss = JointLoss(speaker_loss, config.correlation, streams, data.motion.channels, config.multitask.build())
+            trainer = Trainer(config.training, config.seed, model, loss, data, validation, run, share)
             if resume:
                 trainer.resume()
-            trainer.fit()
+            yield trainer
         finally:
             data.close()
+
+    def _make_features(self, run: RunFolder, model: JointModel, recordings: Recordings, begun: bool) -> None:
+        """Compute what the run folder is to hold of features."""
+        self._training_features(run, deepcopy(model), recordings.train, begun).supply.close()
+        self._validation_store(run, recordings.validation)
 
     def _training_features(self, run: RunFolder, model: JointModel, rows: list[Row], fitted: bool) -> TrainingFeatures:
         config = self.config

@@ -67,6 +67,12 @@ def write_json(target: Path | str, value: Any) -> None:
     write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed left under temporary names anywhere below ``folder``."""
+    for path in [*folder.rglob(f"{TEMPORARY}*")]:
+        _remove(path)
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Tell whether an error of any writer (OSError or a library's own) means a full disk."""
     if isinstance(error, OSError):

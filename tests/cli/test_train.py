@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -117,24 +118,31 @@ def test_resume_needs_a_run_and_the_same_config(tiny, copied_run, tmp_path):
         assert_refused(run_cli(*words), "differs from the configuration")
 
 
-def test_a_run_stopped_after_its_first_epoch_goes_on_to_the_same_losses(tiny, tmp_path):
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_run_killed_in_any_step_goes_on_to_the_same_losses(tiny, tmp_path, step):
+    """A real SIGKILL, in the middle of the first epoch or of the second."""
+    run = tmp_path / "run"
     program = f"""
-import os, torch
+import os, signal, sys, torch
 torch.set_num_threads({torch.get_num_threads()})  # another number adds in another order
-from vivavoce.training.trainer import Trainer
-keep, Trainer._keep = Trainer._keep, lambda self, scores: (keep(self, scores), os._exit(9))
-import sys; sys.argv = ["vivavoce", "train", {str(tiny.config)!r}, "--out", {str(tmp_path / "run")!r}]
+from vivavoce.training.learner import Learner
+learn = Learner.learn
+def learn_or_die(learner, losses):
+    learn(learner, losses)
+    if learner.updates == {step} + 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+Learner.learn = learn_or_die
+sys.argv = ["vivavoce", "train", {str(tiny.config)!r}, "--out", {str(run)!r}, "--set", "training.checkpoint_every_s=0"]
 from vivavoce.cli import main; main()
 """
     killed = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert killed.returncode == 9, killed.stderr
-    assert len(losses(tmp_path / "run")) == 2
-    # How many processes help is free to change.
-    words = ("train", tiny.config, "--out", tmp_path / "run", "--resume", "--set", "training.workers=2")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    # How many processes help, and how often a checkpoint is written, is free to change.
+    words = ("train", tiny.config, "--out", run, "--resume", "--set", "training.workers=2")
     assert run_cli(*words).code == 0
-    assert losses(tmp_path / "run") == losses(tiny.run)
-    calibration = (tmp_path / "run" / "calibration.json").read_text()
-    assert calibration == (tiny.run / "calibration.json").read_text()
+    assert losses(run) == losses(tiny.run)
+    for name in ("calibration.json", "checkpoints/best.safetensors"):
+        assert (run / name).read_bytes() == (tiny.run / name).read_bytes()
 
 
 def test_resuming_a_finished_run_changes_no_figure(tiny, copied_run):
@@ -349,6 +357,7 @@ def test_resuming_from_the_state_of_another_model_is_refused(tiny, copied_run):
     path = copied_run / "checkpoints" / "trainer.pt"
     state = torch.load(path, weights_only=True)
     for part in ("model", "loss"):
-        changed = {name: value[..., :-1] if value.ndim else value for name, value in state[part].items()}
-        torch.save({**state, part: changed}, path)
+        learner = state["learner"]
+        changed = {name: value[..., :-1] if value.ndim else value for name, value in learner[part].items()}
+        torch.save({**state, "learner": {**learner, part: changed}}, path)
         assert_refused(run_cli("train", tiny.config, "--out", copied_run, "--resume"), "belongs to another model")

@@ -8,10 +8,14 @@ from vivavoce.errors import UserError
 from vivavoce.models.joint import ModelConfig
 from vivavoce.objectives.correlation import CorrelationConfig
 from vivavoce.objectives.speaker import AamSoftmaxConfig
+from vivavoce.training.averaging import AverageConfig
 from vivavoce.training.checkpoint import load_weights, save_weights
 from vivavoce.training.config import TrainingConfig
+from vivavoce.training.parameter_groups import FreezeConfig
 from vivavoce.training.run_folder import RunFolder
+from vivavoce.training.schedules import PlateauConfig
 from vivavoce.training.step import JointLoss
+from vivavoce.training.stopping import EarlyStoppingConfig
 from vivavoce.training.trainer import Trainer
 from vivavoce.training.validation import Validation
 
@@ -53,28 +57,62 @@ def test_same_seed_same_losses_to_the_last_digit(tmp_path, corpus, validation_co
     assert losses(runs[0].run) == losses(runs[1].run)
 
 
-def test_a_resumed_run_gives_the_losses_of_one_never_stopped(tmp_path, corpus, validation_corpus):
-    whole = make_trainer(tmp_path / "whole", corpus, validation_corpus)
+class Killed(BaseException):
+    """Ends a run as a kill does: nothing is caught, nothing tidied up."""
+
+
+def kill_at(trainer: Trainer, step: int) -> None:
+    """Run until the batch with this number (from 0) has been learned from, and its checkpoint is not yet written."""
+    learn = trainer.learner.learn
+
+    def learn_or_die(losses):
+        learn(losses)
+        if trainer.progress.step == step:
+            raise Killed
+
+    trainer.learner.learn = learn_or_die
+    with pytest.raises(Killed):
+        trainer.fit()
+
+
+# Everything that has a state of its own: an average, several batches a step, a plateau, frozen stages.
+STATEFUL = {
+    "average": AverageConfig(decay=0.9), "accumulate": 2, "schedule": PlateauConfig(patience=0, warmup_share=0.1),
+    "freeze": (FreezeConfig(parts=("trunk.stem",), epochs=1),), "log_every": 1,
+    "early_stopping": EarlyStoppingConfig(patience=2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "step", "every_s"),
+    [({}, 1, 600.0), ({}, 4, 0.0), ({}, 8, 600.0), (STATEFUL, 3, 0.0), (STATEFUL, 10, 0.0)],
+)
+def test_a_run_killed_at_any_step_gives_the_losses_of_one_never_stopped(
+    tmp_path, corpus, validation_corpus, options, step, every_s
+):
+    config = CONFIG.model_copy(update={"checkpoint_every_s": every_s, "epochs": 3, **options})
+    whole = make_trainer(tmp_path / "whole", corpus, validation_corpus, config)
     whole.fit()
-    stopped = make_trainer(tmp_path / "stopped", corpus, validation_corpus)
-    original = stopped._train_epoch
-
-    def die_in_the_third_epoch():
-        if stopped.progress.epoch == 2:
-            original()
-            raise KeyboardInterrupt
-        return original()
-
-    stopped._train_epoch = die_in_the_third_epoch
-    with pytest.raises(KeyboardInterrupt):
-        stopped.fit()
-    # A process that died between the metrics and the checkpoint leaves a line too many.
+    stopped = make_trainer(tmp_path / "stopped", corpus, validation_corpus, config)
+    kill_at(stopped, step)
+    # A process that died between the metrics and the checkpoint leaves a line too many, and half a line of the steps.
     stopped.run.append_metrics(3, "train", {"loss": 123.0})
-    resumed = make_trainer(tmp_path / "stopped", corpus, validation_corpus)
+    with stopped.run.steps.open("a") as file:
+        file.write('{"epoch": 3, "st')
+    (stopped.run.path / "checkpoints").mkdir(exist_ok=True)
+    (stopped.run.path / "checkpoints" / ".tmp-12345678-trainer.pt").write_bytes(b"half")
+    resumed = make_trainer(tmp_path / "stopped", corpus, validation_corpus, config)
     resumed.resume()
+    # Behind the last whole epoch, or the last step of the optimiser.
+    unit = whole.data.steps if every_s else config.accumulate
+    assert resumed.progress.step == step // unit * unit
     resumed.fit()
     assert losses(resumed.run) == losses(whole.run)
+    assert resumed.run.steps.read_text() == whole.run.steps.read_text()
     assert resumed.run.calibration.read_text() == whole.run.calibration.read_text()
+    assert not list(resumed.run.path.rglob(".tmp-*"))
+    for name, value in whole.learner.judged.state_dict().items():
+        assert torch.equal(value, resumed.learner.judged.state_dict()[name]), name
 
 
 def test_training_learns_both_tasks(tmp_path, corpus, validation_corpus):

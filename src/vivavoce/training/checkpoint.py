@@ -17,10 +17,9 @@ from vivavoce.files import atomic_path
 class TrainerState(TypedDict):
     """All that a run needs to go on as if it had never stopped."""
 
-    model: dict[str, Any]
-    loss: dict[str, Any]
-    optimiser: dict[str, Any]
+    learner: dict[str, Any]
     progress: dict[str, Any]
+    best: dict[str, Any]
     data: dict[str, Any]
 
 

@@ -8,8 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from vivavoce.corpus.metadata import HELD_OUT_KINDS, Kind
 from vivavoce.corpus.sampling import RandomConfig, SamplerConfig, SpeakerBalancedConfig
 from vivavoce.errors import UserError
+from vivavoce.training.averaging import AverageConfig
 from vivavoce.training.negatives import NegativesConfig
+from vivavoce.training.parameter_groups import FreezeConfig, LayerRatesConfig
+from vivavoce.training.precision import Precision
 from vivavoce.training.schedules import CosineConfig, ScheduleConfig
+from vivavoce.training.stopping import EarlyStoppingConfig
 
 Task = Literal["speaker", "liveness"]
 Metric = Literal["eer", "loss", "a_dcf", "speaker_eer", "liveness_eer"]
@@ -69,7 +73,6 @@ class TrainingConfig(BaseModel):
     mask_frames: int = Field(default=20, ge=0, description="longest run of frames masked in a crop")
     learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(default=0.05, ge=0)
-    warmup_share: float = Field(default=0.08, ge=0, lt=1, description="share of the run in which the rate rises")
     schedule: ScheduleConfig = Field(default_factory=CosineConfig, description="how the rate goes over the run")
     best_by: Metric = Field(
         default="eer",
@@ -79,22 +82,45 @@ class TrainingConfig(BaseModel):
         default=0.3, ge=0, le=1, description="share of the run in which the margin grows"
     )
     clip_norm: float = Field(default=5.0, gt=0, description="largest gradient norm")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="of the voice trunk; auto: bfloat16 where the device computes it natively"
+    accumulate: int = Field(default=1, ge=1, description="batches whose gradients make one step of the optimiser")
+    average: AverageConfig | None = Field(
+        default=None, description="moving average of the weights, which is then validated and kept; null: none"
     )
+    early_stopping: EarlyStoppingConfig | None = Field(
+        default=None, description="end where best_by no longer falls; null: train all epochs"
+    )
+    freeze: tuple[FreezeConfig, ...] = Field(default=(), description="parts that do not learn, or not at first")
+    layer_rates: LayerRatesConfig = Field(
+        default_factory=LayerRatesConfig, description="parts that learn slower or faster than the rest"
+    )
+    precision: Precision = Field(
+        default="auto", description="of trunk and stream encoders; auto: bfloat16 where the device computes it natively"
+    )
+    act: bool = Field(
+        default=False, description="the diagnosis may lower the rate, end the run or switch focus; see actions.jsonl"
+    )
+    checkpoint_every_s: float = Field(
+        default=600.0, ge=0, description="between checkpoints within an epoch, seconds; one is written after each, too"
+    )
+    log_every: int = Field(default=10, ge=1, description="steps from one line of steps.jsonl to the next")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: int = Field(default=2, ge=1, description="processes that read, augment and extract")
 
     @model_validator(mode="before")
     @classmethod
     def _of_today(cls, data: Any) -> Any:
-        """Say what became of the keys that chose negatives before these had a config of their own."""
+        """Say what became of keys before their sections had a config of their own."""
         given = data if isinstance(data, dict) else {}
         old = [name for name in ("swaps", "replacements", "shifts", "shift_s") if name in given]
         if old:
             raise UserError(
                 f"The key training.{old[0]} is of an older version of vivavoce; say in training.negatives which "
                 "negatives to make, and train again what that version trained."
+            )
+        if "warmup_share" in given:
+            raise UserError(
+                "The key training.warmup_share is of an older version of vivavoce; it is training.schedule.warmup_share "
+                "now, and a run that has it is to be trained again."
             )
         return data
 
@@ -141,11 +167,3 @@ class TrainingConfig(BaseModel):
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("training.device is cuda, but there is no usable GPU here; set it to auto or cpu.")
         return torch.device(self.device)
-
-    def use_bfloat16(self, device: torch.device) -> bool:
-        """Whether the voice trunk runs under bfloat16 autocast on ``device``."""
-        if self.precision != "auto":
-            return self.precision == "bfloat16"
-        if device.type == "cuda":
-            return torch.cuda.is_bf16_supported()
-        return torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -54,6 +54,7 @@ class TrainingData:
         self.supply = supply
         self.seed = seed
         self.epochs = config.epochs
+        self.names = [row.id for row in rows]
         self.live = np.array([row.meta.kind == "live" for row in rows])
         self.still = np.array([row.meta.kind.is_still for row in rows])
         self.liveness_items = np.flatnonzero(heard)
@@ -97,6 +98,10 @@ class TrainingData:
         for batches in self.supply.batches(islice(self._steps(epoch), done, None), self.cutter):
             self.position = (epoch, self.position[1] + 1)
             yield batches
+
+    def recordings(self, epoch: int, step: int) -> list[str]:
+        """Names of the recordings that a step of an epoch (both from 0) draws on."""
+        return [self.names[item] for planned in islice(self._steps(epoch), step, step + 1) for item in planned.items]
 
     def close(self) -> None:
         """End the workers."""

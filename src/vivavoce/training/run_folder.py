@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
-from vivavoce.files import write_json, write_text
+from vivavoce.files import append_to, remove_unfinished, write_json, write_text
 
 
 class RunFolder:
@@ -24,6 +24,10 @@ class RunFolder:
         self.state = path / "checkpoints" / "trainer.pt"
         self.calibration = path / "calibration.json"
         self.metrics = path / "metrics.jsonl"
+        self.steps = path / "steps.jsonl"
+        self.diagnosis = path / "diagnosis.json"
+        self.actions = path / "actions.jsonl"
+        self.bad_batch = path / "bad_batch.pt"
         self.tensorboard = path / "tensorboard"
         self.features = path / "features"
         self.report = path / "report.html"
@@ -93,7 +97,16 @@ class RunFolder:
 
     def append_metrics(self, epoch: int, split: str, values: dict[str, float]) -> None:
         """Add one line to metrics.jsonl, which is replaced as a whole: a process killed here leaves no half line."""
-        self._write_metrics([*self.read_metrics(), {"epoch": epoch, "split": split, **values}])
+        _write_lines(self.metrics, [*self.read_metrics(), {"epoch": epoch, "split": split, **values}])
+
+    def append_step(self, values: dict[str, Any]) -> None:
+        """Add one line to steps.jsonl; a line that a killed process left unfinished is dropped by `drop_after`."""
+        with append_to(self.steps) as file:
+            file.write((json.dumps(values) + "\n").encode())
+
+    def append_action(self, values: dict[str, Any]) -> None:
+        """Add one line to actions.jsonl: what the diagnosis did by itself."""
+        _write_lines(self.actions, [*_read_lines(self.actions), values])
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics.jsonl.
@@ -101,19 +114,30 @@ class RunFolder:
         Raises:
             UserError: the file is damaged.
         """
-        if not self.metrics.exists():
-            return []
-        try:
-            return [json.loads(line) for line in self.metrics.read_text(encoding="utf-8").splitlines()]
-        except ValueError as error:
-            raise UserError(f"{self.metrics} is damaged ({error}); restore it from a copy or train again.") from error
+        return _read_lines(self.metrics)
 
-    def drop_metrics_after(self, epoch: int) -> None:
-        """Forget the lines of an epoch whose checkpoint was never written."""
-        self._write_metrics([line for line in self.read_metrics() if line["epoch"] <= epoch])
+    def drop_after(self, epoch: int, step: int) -> None:
+        """Forget what was recorded after a checkpoint, and what a killed process left half-written."""
+        for path, name, last in ((self.metrics, "epoch", epoch), (self.actions, "epoch", epoch)):
+            if path.exists():
+                _write_lines(path, [line for line in _read_lines(path) if line[name] <= last])
+        if self.steps.exists():
+            whole = self.steps.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
+            _write_lines(self.steps, [line for line in map(json.loads, whole) if line["step"] <= step])
+        remove_unfinished(self.path)
 
-    def _write_metrics(self, lines: list[dict[str, Any]]) -> None:
-        write_text(self.metrics, "".join(json.dumps(line) + "\n" for line in lines))
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}); restore it from a copy or train again.") from error
+
+
+def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _to_yaml(config: BaseModel) -> str:
@@ -128,7 +152,7 @@ def _read_yaml(path: Path) -> Any:
 
 
 # Settings that change no loss: how many processes work, how far ahead, and where a store is kept (what is in it binds).
-_FREE = {"training": ("workers",), "features": ("prefetch", "store")}
+_FREE = {"training": ("workers", "checkpoint_every_s"), "features": ("prefetch", "store")}
 
 
 def _binding(config: Any) -> Any:

@@ -1,42 +1,57 @@
 """The training loop: read it from top to bottom."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
 
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
 from vivavoce.models.joint import JointModel
-from vivavoce.progress import progress_bar
 from vivavoce.training.checkpoint import TrainerState, load_state, load_weights, save_state, save_weights
 from vivavoce.training.config import TrainingConfig
+from vivavoce.training.console import Console
+from vivavoce.training.crops import Batches
 from vivavoce.training.data import TrainingData
+from vivavoce.training.distributed import Share
 from vivavoce.training.events import EventFile
+from vivavoce.training.guard import Diverged, keep_batch
+from vivavoce.training.learner import Learner, NotFinite
 from vivavoce.training.memory import keep_freed_memory
+from vivavoce.training.parameter_groups import freeze
 from vivavoce.training.run_folder import RunFolder
-from vivavoce.training.schedule import warmup_cosine
 from vivavoce.training.step import JointLoss, StepLoss
-from vivavoce.training.validation import Validation, ValidationScores
+from vivavoce.training.stopping import Best
+from vivavoce.training.validation import Validation
 
 # Losses of each task, in the order in which they are recorded.
 LOSSES = {"speaker": ("speaker",), "liveness": ("liveness", "frames", "gate", "sync", "teacher")}
+# The purpose of the seeds of dropout, beside those of `vivavoce.training.crops`.
+DROPOUT = 7
+# Called after each epoch (from 1) with what validation gave, and its cost.
+Watch = Callable[[int, dict[str, float]], None]
 
 
 @dataclass
 class Progress:
     """Where a run stands; saved with every checkpoint."""
 
-    epoch: int = 0
-    step: int = 0
-    best_epoch: int = 0
-    best_cost: float = float("inf")
+    epoch: int = 0  # whole epochs
+    step: int = 0  # batches since the beginning
+    sums: list[float] = field(default_factory=lambda: [0.0] * len(StepLoss._fields))  # of this epoch's losses
+    steps: int = 0  # of this epoch
+    seconds: float = 0.0  # of this epoch
+    finished: bool = False
 
 
 class Trainer:
     """One training run.
 
-    All randomness of an epoch comes from the seed and the epoch's number, so that a run that was killed and resumed
+    All randomness of a step comes from the seed, the epoch and the step, so that a run that was killed and resumed
     gives the losses of one that never was.
     """
 
@@ -49,44 +64,45 @@ class Trainer:
         data: TrainingData,
         validation: Validation,
         run: RunFolder,
+        share: Share | None = None,
     ) -> None:
         self.config = config
         self.seed = seed
-        self.device = config.torch_device()
-        self.model = model.to(self.device)
-        self.loss = loss.to(self.device)
         self.data = data
         self.validation = validation
         self.run = run
-        self.parameters = [*model.parameters(), *loss.parameters()]
-        self.optimiser = torch.optim.AdamW(self.parameters, config.learning_rate, weight_decay=config.weight_decay)
+        self.share = share or Share()
+        self.learner = Learner(config, model, loss, data.steps, self.share)
         self.progress = Progress()
-        self.bfloat16 = config.use_bfloat16(self.device)
+        self.best = Best(config.early_stopping)
+        self._saved = time.monotonic()
 
     @property
-    def total_steps(self) -> int:
-        """Steps of the whole run."""
-        return self.config.epochs * self.data.steps
+    def model(self) -> JointModel:
+        """What is trained."""
+        return self.learner.model
 
-    def fit(self) -> Calibration:
-        """Train to the last epoch; returns the thresholds of the best one, set on recordings as they are verified."""
+    def fit(self, watch: Watch | None = None) -> Calibration:
+        """Train to the last epoch; returns the thresholds of the best one, set on recordings as they are verified.
+
+        Args:
+            watch: called after each epoch; what it raises ends the run, which can be resumed.
+
+        Raises:
+            Diverged: a loss or a gradient is no number.
+        """
         keep_freed_memory()
-        events = EventFile(self.run.tensorboard)
-        if self.progress.epoch == 0:
+        freeze(self.learner.model, self.config.freeze, self.progress.epoch)
+        if self.progress.step == 0:
             self._fit_head()
-        while self.progress.epoch < self.config.epochs:
-            losses = self._train_epoch()
-            self.progress.epoch += 1
-            scores = self.validation.score(self.model, self.config.validation_crop_s)
-            self._record(losses, scores, events)
-            self._keep(scores)
-        load_weights(self.model, self.run.best_weights)
-        calibration = self.validation.calibrate(self.model)
-        self.run.write_calibration(calibration)
-        return calibration
+        with Console(self.config, self.data.steps, self.share.main) as console, self._events() as events:
+            while not self.progress.finished:
+                losses = self._train_epoch(console, events)
+                self._end_epoch(losses, console, events, watch)
+        return self.share.from_main(self._calibrate)
 
     def resume(self) -> None:
-        """Continue where the last whole epoch ended; where none did, at the beginning.
+        """Continue behind the last checkpoint; where there is none, at the beginning.
 
         Raises:
             UserError: the trainer's state is damaged, or of another model.
@@ -94,81 +110,138 @@ class Trainer:
         if self.run.state.exists():
             state = load_state(self.run.state)
             try:
-                self.model.load_state_dict(state["model"])
-                self.loss.load_state_dict(state["loss"])
-                self.optimiser.load_state_dict(state["optimiser"])
+                self.learner.load_state_dict(dict(state["learner"]))
                 self.progress = Progress(**state["progress"])
+                self.best.load_state_dict(state["best"])
                 self.data.load_state_dict(state["data"])
             except (RuntimeError, ValueError, TypeError, KeyError) as error:
                 raise UserError(
                     f"{self.run.state} belongs to another model or another set of speakers than this run's config and "
                     "manifests give; train into another folder."
                 ) from error
-        self.run.drop_metrics_after(self.progress.epoch)
+        if self.share.main:
+            self.run.drop_after(self.progress.epoch, self.progress.step)
 
-    def _train_epoch(self) -> dict[str, float]:
-        """One pass over the training recordings; returns the mean losses."""
-        epoch = self.progress.epoch
-        torch.manual_seed(self.seed + 1 + epoch)  # dropout
-        self.model.train()
-        began = time.monotonic()
-        sums, steps = torch.zeros(len(StepLoss._fields)), 0
-        with progress_bar(f"Epoch {epoch + 1}/{self.config.epochs}", self.data.steps) as advance:
-            for batches in self.data.epoch(epoch):
-                autocast = torch.bfloat16 if self.bfloat16 else None
-                done = self.progress.step / self.total_steps
-                losses = self.loss(self.model, batches, self._margin_share(), done, autocast)
-                self._step(losses.total)
-                sums += torch.stack([loss.detach().float().cpu() for loss in losses])
-                steps += 1
-                advance(1)
-        means = dict(zip(StepLoss._fields, (sums / steps).tolist(), strict=True))
+    def _train_epoch(self, console: Console, events: EventFile | None) -> dict[str, float]:
+        """One pass over the training recordings, or the rest of one; returns the mean losses."""
+        at, learner = self.progress, self.learner
+        freeze(learner.model, self.config.freeze, at.epoch)
+        sums = torch.tensor(at.sums, dtype=torch.float64)
+        began = time.monotonic() - at.seconds
+        console.begin(at.epoch, at.steps)
+        for batches in self.data.epoch(at.epoch):
+            losses = self._learn(batches)
+            sums += torch.stack([loss.detach().double().cpu() for loss in losses])
+            at.steps += 1
+            at.step += 1
+            at.sums, at.seconds = sums.tolist(), time.monotonic() - began
+            console.step(losses, learner.optimiser.param_groups[0]["lr"], batches)
+            self._log_step(losses, events)
+            if learner.whole and self.share.main and time.monotonic() - self._saved > self.config.checkpoint_every_s:
+                self._save()
+        self._guarded(learner.flush, None)
+        means = dict(zip(StepLoss._fields, (sums / max(1, at.steps)).tolist(), strict=True))
         trained = {f"loss_{name}": means[name] for task in self.config.tasks for name in LOSSES[task]}
-        return {"loss": means["total"], **trained, "seconds": round(time.monotonic() - began, 2)}
+        return {"loss": means["total"], **trained, "seconds": round(at.seconds, 2)}
+
+    def _learn(self, batches: Batches) -> StepLoss:
+        where = [self.seed, self.progress.epoch, self.progress.steps, DROPOUT]
+        seed = int(np.random.SeedSequence(where).generate_state(1)[0])
+
+        def step() -> StepLoss:
+            losses = self.learner.losses(batches, seed)
+            self.learner.learn(losses)
+            return losses
+
+        return self._guarded(step, batches)
+
+    def _end_epoch(
+        self, losses: dict[str, float], console: Console, events: EventFile | None, watch: Watch | None
+    ) -> None:
+        """Validate, record, keep, and decide how to go on."""
+        at = self.progress
+        summary = self.share.from_main(self._validate)
+        cost = summary.pop("cost")
+        at.epoch += 1
+        at.sums, at.steps, at.seconds = [0.0] * len(at.sums), 0, 0.0
+        train = {**losses, "lr": self.learner.optimiser.param_groups[0]["lr"]}
+        self.learner.schedule.end_epoch(cost)
+        is_best = self.best.see(at.epoch, cost)
+        at.finished = at.epoch >= self.config.epochs or self.best.enough(at.epoch)
+        if self.share.main:
+            self._record(train, summary, events)
+        if self.share.main:
+            if is_best:
+                save_weights(self.learner.judged, self.run.best_weights)
+            self._save()
+        console.end(at.epoch, train, summary, "")
+        if watch is not None:
+            watch(at.epoch, {**summary, "cost": cost})
+
+    def _validate(self) -> dict[str, float]:
+        scores = self.validation.score(self.learner.judged, self.config.validation_crop_s)
+        return {**scores.summary(), "cost": scores.cost(self.config.best_by)}
+
+    def _calibrate(self) -> Calibration:
+        load_weights(self.learner.judged, self.run.best_weights)
+        calibration = self.validation.calibrate(self.learner.judged)
+        self.run.write_calibration(calibration)
+        return calibration
 
     def _fit_head(self) -> None:
         """Solve what a head has in closed form, on the batches of an epoch that training itself never sees."""
-        if not self.model.head.needs_fit or "liveness" not in self.config.tasks:
+        model = self.learner.model
+        if not model.head.needs_fit or "liveness" not in self.config.tasks:
             return
         found = (batches.liveness for batches in self.data.epoch(self.config.epochs))
-        self.model.fit_head(batch for batch in found if batch is not None)
+        model.fit_head(batch for batch in found if batch is not None)
 
-    def _step(self, loss: torch.Tensor) -> None:
-        if not torch.isfinite(loss):
-            raise UserError(
-                f"The loss is {loss.item()} in step {self.progress.step} of {self.run.path}; lower "
-                "training.learning_rate, or set training.precision=float32."
-            )
-        factor = warmup_cosine(self.progress.step, self.total_steps, self.config.warmup_share)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.config.learning_rate * factor
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        self.optimiser.step()
-        self.progress.step += 1
+    def _guarded(self, work: Callable[[], Any], batches: Batches | None) -> Any:
+        """Do ``work``; where its numbers are not finite, keep the batch and say what happened."""
+        try:
+            return work()
+        except NotFinite as error:
+            at = self.progress
+            kept = "" if batches is None else f"{self._keep_batch(batches)}; "
+            raise Diverged(
+                f"Training of {self.run.path} ended in step {at.step + 1} (epoch {at.epoch + 1}), for {error}; {kept}"
+                "lower training.learning_rate, or set training.precision=float32."
+            ) from error
 
-    def _margin_share(self) -> float:
-        share = self.config.margin_warmup_share
-        return min(1.0, self.progress.step / (share * self.total_steps)) if share else 1.0
+    def _keep_batch(self, batches: Batches) -> str:
+        at, path = self.progress, self.run.bad_batch
+        recordings = self.data.recordings(at.epoch, at.steps)
+        if self.share.main:
+            keep_batch(path, batches, recordings, epoch=at.epoch + 1, step=at.step + 1)
+        return f"the batch with the names of its {len(recordings)} recordings is in {path}"
 
-    def _record(self, losses: dict[str, float], scores: ValidationScores, events: EventFile) -> None:
-        train = {**losses, "lr": self.optimiser.param_groups[0]["lr"]}
-        for split, values in (("train", train), ("validation", scores.summary())):
+    def _events(self) -> AbstractContextManager[EventFile | None]:
+        return nullcontext(EventFile(self.run.tensorboard) if self.share.main else None)
+
+    def _log_step(self, losses: StepLoss, events: EventFile | None) -> None:
+        """Keep the losses of every so many steps."""
+        at = self.progress
+        if events is None or at.step % self.config.log_every:
+            return
+        trained = [name for task in self.config.tasks for name in LOSSES[task]]
+        values = {"loss": losses.total.item()} | {f"loss_{name}": getattr(losses, name).item() for name in trained}
+        values["lr"] = self.learner.optimiser.param_groups[0]["lr"]
+        self.run.append_step({"epoch": at.epoch + 1, "step": at.step, **values})
+        events.add(at.step, {f"step/{name}": value for name, value in values.items()})
+
+    def _record(self, train: dict[str, float], validation: dict[str, float], events: EventFile | None) -> None:
+        for split, values in (("train", train), ("validation", validation)):
             self.run.append_metrics(self.progress.epoch, split, values)
-            events.add(self.progress.epoch, {f"{split}/{name}": value for name, value in values.items()})
+            if events is not None:
+                events.add(self.progress.epoch, {f"{split}/{name}": value for name, value in values.items()})
 
-    def _keep(self, scores: ValidationScores) -> None:
-        """Save the weights, and the best ones apart: best is the lowest sum of equal error rates."""
-        if scores.cost <= self.progress.best_cost:
-            self.progress.best_cost, self.progress.best_epoch = scores.cost, self.progress.epoch
-            save_weights(self.model, self.run.best_weights)
-        # One file, so that a process killed here never leaves weights and optimiser of two epochs.
+    def _save(self) -> None:
+        """Write the trainer's state as one file, so that a process killed here never leaves parts of two steps."""
         state: TrainerState = {
-            "model": self.model.state_dict(),
+            "learner": self.learner.state_dict(),
             "progress": dict(vars(self.progress)),
-            "optimiser": self.optimiser.state_dict(),
-            "loss": self.loss.state_dict(),
+            "best": self.best.state_dict(),
             "data": self.data.state_dict(),
         }
         save_state(state, self.run.state)
+        self._saved = time.monotonic()

@@ -1,0 +1,168 @@
+"""Training in several processes: each encodes its share of every batch, and all compare the whole of it.
+
+The processes are started by `torchrun`, talk through `torch.distributed`, and average their gradients by
+`DistributedDataParallel`. Each plans the same global batch, encodes every n-th part of it, and gathers the encodings of
+the others; then each computes the loss of the whole batch. So losses that compare all items of a batch (in-batch
+negatives, classes weighted alike) are those of one process with that batch, no process ever has fewer steps than
+another, and batches need not divide evenly.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from vivavoce.errors import UserError
+
+T = TypeVar("T")
+# The first process computes features and validates while the others wait.
+PATIENCE = timedelta(hours=24)
+
+
+class Share:
+    """What one process does of the whole; with one process, all of it."""
+
+    def __init__(self, rank: int = 0, size: int = 1) -> None:
+        self.rank = rank
+        self.size = size
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the run's files."""
+        return self.rank == 0
+
+    def of(self, items: Tensor) -> Tensor:
+        """This process's part of ``(items, ...)``; parts differ by one item at most."""
+        first, last = self._bounds(len(items))[self.rank]
+        return items[first:last]
+
+    def gather(self, part: Tensor, items: int) -> Tensor:
+        """All processes' parts as one ``(items, ...)``, through which each gets the gradient of its own."""
+        if self.size == 1:
+            return part
+        bounds = self._bounds(items)
+        whole = _Gathered.apply(part, [last - first for first, last in bounds], bounds[self.rank])
+        assert isinstance(whole, Tensor)
+        return whole
+
+    def from_main(self, compute: Callable[[], T]) -> T:
+        """What the first process computes, in all of them; what it cannot do, none can.
+
+        Raises:
+            UserError: as in the first process.
+        """
+        if self.size == 1:
+            return compute()
+        told: list[Any] = [None, None]
+        if self.main:
+            try:
+                told[0] = compute()
+            except UserError as error:
+                told[1] = error
+        distributed.broadcast_object_list(told)
+        if told[1] is not None:
+            raise told[1]
+        return told[0]
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Average the gradients of ``module`` over the processes."""
+        if self.size == 1:
+            return module
+        # Heads and losses that a step does not need have no gradient in it; statistics are shared layer by layer.
+        return DistributedDataParallel(module, find_unused_parameters=True, broadcast_buffers=False)
+
+    def _bounds(self, items: int) -> list[tuple[int, int]]:
+        return [(items * r // self.size, items * (r + 1) // self.size) for r in range(self.size)]
+
+
+@contextmanager
+def joined() -> Iterator[Share]:
+    """Join the processes that `torchrun` started; where it did not, there is this one alone."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Share()
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    try:
+        yield Share(distributed.get_rank(), distributed.get_world_size())
+    finally:
+        distributed.destroy_process_group()
+
+
+class _Gathered(torch.autograd.Function):
+    """Gather parts of differing sizes. Each process goes on to the same loss, so each already has the whole gradient.
+
+    Averaging over the processes divides the gradient of a part, which one process alone has, by their number.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor, sizes: list[int], own: tuple[int, int]) -> Tensor:  # pyright: ignore
+        ctx.own, ctx.processes = own, len(sizes)
+        padded = part.new_zeros(max(sizes), *part.shape[1:])
+        padded[: len(part)] = part
+        parts = [torch.empty_like(padded) for _ in sizes]
+        distributed.all_gather(parts, padded)
+        return torch.cat([one[:size] for one, size in zip(parts, sizes, strict=True)])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore
+        first, last = ctx.own
+        return gradient[first:last] * ctx.processes, None, None
+
+
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the items of all processes, on any device; `torch.nn.SyncBatchNorm` needs a GPU."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(f"expected two or more dimensions, got {input.dim()}")
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise ``(batch, channels, ...)``; in evaluation with the running statistics."""
+        if not self.training:
+            return super().forward(input)
+        axes = [0, *range(2, input.dim())]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        wide = input.float()
+        count = wide.new_full((1,), input.numel() / input.shape[1])
+        sums = all_reduce(torch.cat([wide.sum(axes), count]))
+        count = sums[-1]
+        mean = sums[:-1] / count
+        centred = wide - mean.view(shape)
+        variance = all_reduce(centred.square().sum(axes)) / count
+        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        normal = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
+        return normal.to(input.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics as `torch.nn.BatchNorm1d` does, with the unbiased variance."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
+
+
+def share_norms(module: nn.Module, share: Share) -> None:
+    """Put `SharedBatchNorm` in the place of every batch norm, with its weights, where there are several processes."""
+    if share.size == 1:
+        return
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
+                shared = SharedBatchNorm(
+                    child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
+                )
+                shared.load_state_dict(child.state_dict())
+                setattr(parent, name, shared.to(next(iter(child.state_dict().values())).device))

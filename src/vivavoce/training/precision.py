@@ -1,0 +1,68 @@
+"""Half precision: which type the encoders compute in, and the scaling that float16 gradients need."""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
+    """Type of the encoders under autocast on ``device``, None for float32; auto: bfloat16 where it is native."""
+    if precision != "auto":
+        return TYPES[precision]
+    on_gpu = device.type == "cuda"
+    native = torch.cuda.is_bf16_supported() if on_gpu else torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.bfloat16 if native else None
+
+
+class Gradients:
+    """Gradients of one step of the optimiser: summed over batches, unscaled, clipped.
+
+    float16 holds nothing below 6e-8, so its losses are scaled up before the backward pass and the gradients down
+    behind it (Micikevicius et al. 2018, "Mixed precision training", section 3.2); a step whose gradients overflow is
+    left out, and the scale halved.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], autocast: torch.dtype | None, device: torch.device) -> None:
+        self.parameters = list(parameters)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=autocast is torch.float16)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether gradients that are not finite are expected now and then."""
+        return self.scaler.is_enabled()
+
+    def add(self, loss: Tensor, share: float) -> None:
+        """Add the gradients of ``share`` of a batch's loss."""
+        self.scaler.scale(loss * share).backward()
+
+    def clip(self, optimiser: Optimizer, largest: float, times: float = 1.0) -> Tensor:
+        """Multiply the gradients, clip their norm to ``largest`` and return what it was before."""
+        self.scaler.unscale_(optimiser)
+        if times != 1.0:
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(times)
+        return torch.nn.utils.clip_grad_norm_(self.parameters, largest)
+
+    def step(self, optimiser: Optimizer) -> bool:
+        """Take the optimiser's step, unless scaled gradients overflowed; returns whether it was taken."""
+        before = self.scaler.get_scale()
+        self.scaler.step(optimiser)
+        self.scaler.update()
+        optimiser.zero_grad(set_to_none=True)
+        return self.scaler.get_scale() >= before
+
+    def state_dict(self) -> dict[str, Any]:
+        """The scale, and how long it has held."""
+        return self.scaler.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a saved scale; nothing where none is used."""
+        if state:
+            self.scaler.load_state_dict(state)
