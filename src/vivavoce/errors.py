@@ -6,3 +6,7 @@ class UserError(Exception):
 
     The command line prints it without a traceback and exits with code 2.
     """
+
+
+class SaidElsewhere(UserError):
+    """An error that another process of the same run reports; this one only has to end."""

@@ -2,7 +2,7 @@
 
 import sys
 
-from vivavoce.errors import UserError
+from vivavoce.errors import SaidElsewhere, UserError
 
 
 def main() -> None:
@@ -11,6 +11,9 @@ def main() -> None:
 
     try:
         app()
+    except SaidElsewhere:
+        # A failure here might end the process that reports before it has done so.
+        sys.exit(0)
     except UserError as error:
         from vivavoce.cli.output import fail
 

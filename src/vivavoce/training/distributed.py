@@ -18,7 +18,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from vivavoce.errors import UserError
+from vivavoce.errors import SaidElsewhere, UserError
 
 T = TypeVar("T")
 # The first process computes features and validates while the others wait.
@@ -67,7 +67,7 @@ class Share:
                 told[1] = error
         distributed.broadcast_object_list(told)
         if told[1] is not None:
-            raise told[1]
+            raise told[1] if self.main else SaidElsewhere(str(told[1]))
         return told[0]
 
     def wrap(self, module: nn.Module) -> nn.Module:

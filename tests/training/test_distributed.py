@@ -1,0 +1,127 @@
+"""Two processes give what one with the whole batch gives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from vivavoce.training.distributed import Share, SharedBatchNorm, share_norms
+
+ROOT = Path(__file__).parents[2]
+# Without dropout: its draws differ where a batch is encoded in parts.
+SAME = ("model.head.dropout=0", "training.precision=float32")
+# Batches that do not divide evenly.
+UNEVEN = (*SAME, "training.liveness_batch=11", "training.speaker_batch=13")
+
+
+def torchrun(processes: int, *words: object, module: bool = True) -> subprocess.CompletedProcess:
+    """Run `vivavoce`, or a script, in several processes of this machine."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    program = ["-m", "vivavoce"] if module else []
+    return subprocess.run(
+        [*command, *program, *map(str, words)], capture_output=True, text=True, check=False, timeout=240
+    )
+
+
+def test_parts_are_disjoint_whole_and_even():
+    items = torch.arange(13)
+    for size in (1, 2, 3, 5, 16):
+        parts = [Share(rank, size).of(items) for rank in range(size)]
+        assert torch.equal(torch.cat(parts), items)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+def test_one_process_shares_nothing():
+    module = nn.Sequential(nn.Conv1d(2, 3, 1), nn.BatchNorm1d(3))
+    share = Share()
+    share_norms(module, share)
+    assert type(module[1]) is nn.BatchNorm1d
+    assert share.wrap(module) is module
+    assert share.from_main(lambda: 7) == 7
+    part = torch.ones(3, requires_grad=True)
+    assert share.gather(part, 3) is part
+
+
+def test_norms_are_replaced_with_their_weights_and_kept_in_the_state_dict():
+    module = nn.Sequential(nn.Conv1d(2, 3, 1), nn.Sequential(nn.BatchNorm1d(3), nn.BatchNorm2d(4, affine=False)))
+    nn.init.normal_(module[1][0].weight)
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    share_norms(module, Share(0, 2))
+    assert all(isinstance(norm, SharedBatchNorm) for norm in module[1])
+    assert before.keys() == module.state_dict().keys()
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def outcomes(tiny, tmp_path_factory):
+    """Runs of one process and of two."""
+    folder = tmp_path_factory.mktemp("distributed")
+    sets = [part for value in UNEVEN for part in ("--set", value)]
+    for processes in (1, 2):
+        done = torchrun(processes, "train", tiny.config, "--out", folder / str(processes), *sets)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_two_processes_give_the_losses_of_one_with_the_whole_batch(outcomes):
+    from vivavoce.training.run_folder import RunFolder
+
+    one, two = (RunFolder(outcomes / name).read_metrics() for name in ("1", "2"))
+    assert len(one) == len(two) == 4
+    for alone, together in zip(one, two, strict=True):
+        assert alone.keys() == together.keys()
+        for name in alone.keys() - {"split", "seconds"}:
+            if name.startswith("loss") or name == "lr":
+                assert together[name] == pytest.approx(alone[name], rel=1e-5, abs=1e-5), name
+
+
+GRADIENTS = """
+import sys, torch
+from pathlib import Path
+from vivavoce.config import ExperimentConfig
+from vivavoce.experiment import Experiment, build_model
+from vivavoce.settings import load_settings
+from vivavoce.training.distributed import joined
+from vivavoce.training.run_folder import RunFolder
+
+torch.set_num_threads(1)
+config, out, *sets = sys.argv[1:]
+experiment = Experiment(load_settings(ExperimentConfig, config, sets))
+with joined() as share:
+    torch.manual_seed(0)
+    model = build_model(experiment.config)
+    recordings, _ = experiment._recordings(False)
+    share.from_main(lambda: str(RunFolder.create(Path(out), experiment.config)))
+    with experiment._trainer(RunFolder(Path(out)), model, recordings, False, share) as trainer:
+        learner = trainer.learner
+        learner.losses(next(trainer.data.epoch(0)), seed=0).total.backward()
+        if share.main:
+            named = learner.parts.named_parameters()
+            torch.save({name: p.grad for name, p in named if p.grad is not None}, Path(out) / "gradients.pt")
+"""
+
+
+def test_two_processes_give_the_gradients_of_one(tiny, tmp_path):
+    """Losses after some steps of AdamW would not show gradients that are too large throughout."""
+    script = tmp_path / "gradients.py"
+    script.write_text(GRADIENTS)
+    for processes in (1, 2):
+        done = torchrun(processes, script, tiny.config, tmp_path / str(processes), *UNEVEN, module=False)
+        assert done.returncode == 0, done.stderr
+    one, two = (torch.load(tmp_path / name / "gradients.pt") for name in ("1", "2"))
+    assert one.keys() == two.keys()
+    assert any(name.startswith("model.trunk") for name in one)
+    largest = max(float(gradient.abs().max()) for gradient in one.values())
+    for name, gradient in one.items():
+        assert torch.allclose(gradient, two[name], rtol=1e-4, atol=1e-5 * largest), name
+
+
+def test_what_the_first_process_cannot_do_ends_all_with_one_sentence(tiny, outcomes):
+    done = torchrun(2, "train", tiny.config, "--out", outcomes / "2")
+    assert done.returncode != 0
+    assert done.stderr.count("already holds a training run") == 1
+    # What follows is torchrun's own report of the failure; nothing of ours is in it.
+    assert "src/vivavoce/" not in done.stderr
