@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,8 +7,15 @@ import yaml
 
 from tests.models.weights.peers import EMBEDDING, MELS, xvector
 from tests.tiny import assert_refused, run_cli, unchanged
+from vivavoce.models.ecapa_tdnn import EcapaConfig
 from vivavoce.models.joint import TRUNKS
+from vivavoce.models.weights.checkpoint import write_checkpoint
+from vivavoce.models.weights.convert import export_trunk
 from vivavoce.models.weights.trunk_file import read_trunk_file
+
+FINETUNE = Path(__file__).parents[2] / "examples" / "finetune.yaml"
+SMALL = {"channels": 16, "pooled_channels": 32, "bottleneck": 8, "embedding_dim": 16}
+HEAD = "{channels: 16, groups: 4, hidden: 16, embedding: 8, dilations: [1, 2]}"
 
 
 @pytest.fixture
@@ -75,3 +83,60 @@ def test_the_files_metadata_is_json(checkpoint, tmp_path):
         info = json.loads(file.metadata()["info"])
     assert info == json.loads(read_trunk_file(out).info.model_dump_json())
     assert {info["family"], info["format"]} == {"wespeaker", "vivavoce-trunk"}
+
+
+def ecapa(folder, **sizes: int):
+    """A checkpoint of WeSpeaker's ECAPA-TDNN, and the trunk file and fragment that the import makes of it."""
+    config = EcapaConfig.preset("wespeaker", **sizes)
+    torch.manual_seed(0)
+    write_checkpoint(folder / "peer.pt", export_trunk(config, config.build(80).state_dict(), "wespeaker"))
+    out = folder / "trunk.safetensors"
+    assert run_cli("weights", "import", folder / "peer.pt", "--from", "wespeaker", "--out", out).code == 0
+    return out
+
+
+def test_the_example_of_fine_tuning_has_what_the_import_of_its_network_writes(tmp_path):
+    ecapa(tmp_path)
+    written = yaml.safe_load((tmp_path / "trunk.yaml").read_text())
+    example = yaml.safe_load(FINETUNE.read_text())
+    assert example["model"]["name"] == written["model"]["name"]
+    given, expected = (EcapaConfig.model_validate(tree["model"]["trunk"]) for tree in (example, written))
+    assert given == expected
+    from vivavoce.features.front_end import FrontEndConfig
+
+    given, expected = (FrontEndConfig.model_validate(tree["front_end"]) for tree in (example, written))
+    assert given == expected
+
+
+def finetune(tiny, trunk, out, *changes: str):
+    small = [f"model.trunk.{key}={value}" for key, value in SMALL.items()]
+    data = [f"data.train={tiny.train}", f"data.validation={tiny.validation}", f"model.pretrained={trunk}"]
+    sizes = ["liveness_batch=12", "speaker_batch=16", "liveness_crop_s=1.5", "speaker_crop_s=1.0", "workers=1"]
+    training = [f"training.{setting}" for setting in (*sizes, "device=cpu", "epochs=1", *changes)]
+    words = [word for setting in (*small, *data, f"model.head={HEAD}", *training) for word in ("--set", setting)]
+    return run_cli("train", FINETUNE, "--out", out, *words, "--json")
+
+
+def test_a_run_begins_with_the_trunk_keeps_it_while_frozen_and_needs_the_file_no_more(tiny, tmp_path):
+    trunk = ecapa(tmp_path, **SMALL)
+    theirs = torch.load(tmp_path / "peer.pt", weights_only=True)
+    moved_run = finetune(tiny, trunk, tmp_path / "moved", "freeze=[]")
+    assert moved_run.code == 0, moved_run.err
+    frozen = finetune(tiny, trunk, tmp_path / "frozen")
+    assert frozen.code == 0, frozen.err
+    trunk.unlink()
+    exported = {}
+    for name in ("frozen", "moved"):
+        out = tmp_path / f"{name}.pt"
+        result = run_cli("weights", "export", tmp_path / name, "--to", "wespeaker", "--out", out)
+        assert result.code == 0, result.err
+        exported[name] = torch.load(out, weights_only=True)
+    assert all(torch.equal(value, theirs[key]) for key, value in exported["frozen"].items())
+    moved = {key: float((value - theirs[key]).abs().mean()) for key, value in exported["moved"].items()}
+    assert 0 < moved["layer1.conv.weight"] < moved["linear.weight"]
+
+
+def test_a_run_with_other_features_than_the_weights_expect_is_refused(tiny, tmp_path):
+    trunk = ecapa(tmp_path, **{**SMALL, "embedding_dim": 24})
+    assert_refused(finetune(tiny, trunk, tmp_path / "run"), "--set model.trunk.embedding_dim=24")
+    assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Take over speaker networks of other toolkits, or hand ours to them.")
 
 Family = Literal["wespeaker", "speechbrain", "3dspeaker", "tao"]
-Architecture = Literal["auto", "xvector", "ecapa"]
+Architecture = Literal["auto", "xvector", "ecapa", "campplus"]
 
 
 @app.command("import")

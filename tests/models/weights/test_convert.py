@@ -78,6 +78,8 @@ BROKEN = {
         lambda weights: weights.update({"seg_1.weight": torch.zeros(12, 7)}),
         ("seg_1.weight has the shape (12, 7)", f"(12, {2 * POOLED})"),
     ),
+    "sizes": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(4, 20, 5)}), ("shapes that no",)),
+    "dimensions": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(())}), ("shapes that no",)),
     "architecture": (lambda weights: (weights.clear(), weights.update(a=torch.zeros(2))), ("begin with a", "xvector")),
 }
 

@@ -112,6 +112,9 @@ def _config(found: Found, path: Path) -> tuple[BaseModel, int]:
         raise UserError(
             f"{path} as {found.architecture} of {title} lacks {error.args[0]}; it is not whole, or of another variant."
         ) from error
+    except (ValueError, IndexError, ZeroDivisionError) as error:
+        title = FAMILIES[found.family].title
+        raise UserError(f"{path} has weights of shapes that no {found.architecture} of {title} has.") from error
 
 
 def _blank(config: BaseModel, mels: int) -> dict[str, Tensor]:

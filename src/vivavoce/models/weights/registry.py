@@ -6,13 +6,17 @@ from typing import NamedTuple
 from torch import Tensor
 
 from vivavoce.errors import UserError
-from vivavoce.models.weights import ecapa, xvector
+from vivavoce.models.weights import campplus, ecapa, xvector
 from vivavoce.models.weights.checkpoint import without_prefix
 from vivavoce.models.weights.families import FAMILIES
 from vivavoce.models.weights.layout import Layout
 
 # Named as the types of our trunks are.
-ARCHITECTURES: dict[str, dict[str, Layout]] = {"xvector": xvector.LAYOUTS, "ecapa": ecapa.LAYOUTS}
+ARCHITECTURES: dict[str, dict[str, Layout]] = {
+    "xvector": xvector.LAYOUTS,
+    "ecapa": ecapa.LAYOUTS,
+    "campplus": campplus.LAYOUTS,
+}
 
 
 class Found(NamedTuple):
