@@ -12,6 +12,10 @@ MELS, ECHO = 80, 24
 SMALL = {
     "xvector": {"channels": 32, "pooled_channels": 48, "embedding_dim": 16},
     "ecapa": {"channels": 32, "pooled_channels": 48, "embedding_dim": 16, "bottleneck": 16},
+    "campplus": {
+        **{"stem_channels": 4, "channels": 16, "layers": [2, 2, 1], "growth": 8, "bottleneck": 16},
+        "embedding_dim": 16,
+    },
 }
 HEAD = {
     "linear": {"channels": 16, "groups": 4},
@@ -159,12 +163,14 @@ def test_state_dict_keys_are_pinned(name):
         "echo_stats.mean",
         "echo_stats.std",
         "trunk.stem.conv.weight",
-        "trunk.embedding.bias",
+        "trunk.embedding.weight",
     } <= set(keys)
     parts = {".".join(key.split(".")[:2]) for key in keys if not key.startswith("echo_stats")}
     trunk = {"trunk.stem", "trunk.blocks", "trunk.embedding"}
     if name.startswith("ecapa"):
         trunk |= {"trunk.aggregate", "trunk.pooling", "trunk.pooled_norm"}
+    if name.startswith("campplus"):
+        trunk |= {"trunk.downsample", "trunk.transits", "trunk.norm", "trunk.embedding_norm"}
     head = {f"head.{part}" for part in ("voice", "echo", *HEAD_PARTS[NAMED[name]["head"]["type"]])}
     assert parts == trunk | head
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vivavoce.models.campplus import CamPlusPlusConfig
 from vivavoce.models.ecapa_tdnn import EcapaConfig
 from vivavoce.models.heads.attention import AttentionHeadConfig
 from vivavoce.models.heads.base import Liveness
@@ -27,7 +28,7 @@ from vivavoce.signal.normalize import (
     ZScoreNormConfig,
 )
 
-TRUNKS = {"xvector": XVectorConfig, "ecapa": EcapaConfig}
+TRUNKS = {"xvector": XVectorConfig, "ecapa": EcapaConfig, "campplus": CamPlusPlusConfig}
 HEADS = {
     "linear": LinearHeadConfig,
     "lstm": LstmHeadConfig,
@@ -49,7 +50,7 @@ class ModelConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(default=DEFAULT, description="one of " + ", ".join(NAMED))
-    trunk: Annotated[XVectorConfig | EcapaConfig, Field(discriminator="type")]
+    trunk: Annotated[XVectorConfig | EcapaConfig | CamPlusPlusConfig, Field(discriminator="type")]
     head: Annotated[
         LinearHeadConfig | LstmHeadConfig | RidgeHeadConfig | SyncHeadConfig | AttentionHeadConfig | FusedHeadConfig,
         Field(discriminator="type"),
