@@ -10,8 +10,10 @@ from vivavoce.cli import (
     evaluate,
     extract,
     import_,
+    lr_find,
     negatives,
     quickstart,
+    schedule,
     simulate,
     split,
     train,
@@ -34,6 +36,8 @@ app.command("split")(split.split)
 app.command("simulate")(simulate.simulate)
 app.command("negatives")(negatives.negatives)
 app.command("extract")(extract.extract)
+app.command("schedule")(schedule.schedule)
+app.command("lr-find")(lr_find.lr_find)
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)

@@ -119,8 +119,8 @@ class TrainingConfig(BaseModel):
             )
         if "warmup_share" in given:
             raise UserError(
-                "The key training.warmup_share is of an older version of vivavoce; it is training.schedule.warmup_share "
-                "now, and a run that has it is to be trained again."
+                "The key training.warmup_share is of an older version of vivavoce; say training.schedule.warmup_share, "
+                "and train again what that version trained."
             )
         return data
 
