@@ -48,7 +48,7 @@ def test_show_reads_another_toolkits_checkpoint_and_speaks_to_people(checkpoint)
     assert shown.code == 0, shown.err
     assert "xvector of WeSpeaker" in shown.out
     assert f"{EMBEDDING} values" in shown.out
-    assert "20 mel bins from 20 Hz to 8000 Hz, hamming window" in shown.out
+    assert "20 mel bins from 20 Hz to 8000 Hz, hamming window (fbank)" in shown.out
     assert "projection.weight" in shown.out
 
 

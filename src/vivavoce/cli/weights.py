@@ -108,7 +108,6 @@ def _describe(info: "TrunkInfo", weights: Any) -> dict[str, Any]:
         "voice": info.voice,
         "deltas": info.deltas,
         "voice_norm": info.voice_norm.model_dump(mode="json"),
-        "differs": info.differs,
         "source_sha256": info.source_sha256,
     }
 
@@ -125,9 +124,7 @@ def _show(result: dict[str, Any]) -> None:
     line("Embedding", f"{result['embedding_dim']} values")
     voice = result["voice"]
     edges = f"{voice['low_freq']:g} Hz to {voice['high_freq'] or voice['sample_rate'] / 2:g} Hz"
-    line("Voice features", f"{voice['num_mel_bins']} mel bins from {edges}, {voice['window']} window")
-    if result["differs"]:
-        line("Theirs differ", result["differs"])
+    line("Voice features", f"{voice['num_mel_bins']} mel bins from {edges}, {voice['window']} window ({voice['type']})")
     if len(fits := result.get("fits", [])) > 1:
         line("Fits", ", ".join(fits))
     if result.get("left_out"):

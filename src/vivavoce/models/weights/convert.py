@@ -49,7 +49,6 @@ def import_checkpoint(path: Path, family: str, architecture: str | None = None) 
         mels=mels,
         voice=FAMILIES[family].voice_config(mels).model_dump(mode="json"),
         voice_norm=FAMILIES[family].voice_norm,
-        differs=FAMILIES[family].differs,
         family=family,
         source_sha256=checkpoint.sha256,
     )

@@ -30,7 +30,6 @@ class TrunkInfo(BaseModel):
     voice: dict[str, Any] = Field(description="front_end.voice that the weights expect")
     deltas: int = 0
     voice_norm: NormConfig = Field(description="model.voice_norm that the weights expect")
-    differs: str = Field(default="", description="what of the toolkit's own front end ours does not compute")
     family: str = Field(description="the toolkit that the weights come from")
     source_sha256: str
 
