@@ -2,7 +2,6 @@
 
 import time
 from collections import deque
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -92,7 +91,7 @@ class Console:
         table.add_row("Epoch", f"{self.epoch + 1}/{self.config.epochs}, step {self.steps}/{self.epoch_steps}")
         if self.losses is not None:
             for task in ("total", *self.config.tasks):
-                table.add_row(f"{task.capitalize()} loss", f"{float(getattr(self.losses, task)):.4f}")
+                table.add_row(f"{task.capitalize()} loss", f"{getattr(self.losses, task).item():.4f}")
         table.add_row("Rate", f"{self.rate:.3g}")
         table.add_row("Speed", f"{self.samples_per_s:.1f} samples/s")
         if torch.cuda.is_available():

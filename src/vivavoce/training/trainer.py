@@ -131,7 +131,7 @@ class Trainer:
         console.begin(at.epoch, at.steps)
         for batches in self.data.epoch(at.epoch):
             losses = self._learn(batches)
-            sums += torch.stack([loss.detach().double().cpu() for loss in losses])
+            sums += torch.stack(losses).double().cpu()
             at.steps += 1
             at.step += 1
             at.sums, at.seconds = sums.tolist(), time.monotonic() - began
@@ -151,7 +151,7 @@ class Trainer:
         def step() -> StepLoss:
             losses = self.learner.losses(batches, seed)
             self.learner.learn(losses)
-            return losses
+            return StepLoss(*(loss.detach() for loss in losses))
 
         return self._guarded(step, batches)
 
