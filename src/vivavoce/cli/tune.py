@@ -46,7 +46,7 @@ def tune(
     described = result.to_dict(out_dir) | {
         "report": str(tuner.report),
         "best_config": str(tuner.best_config) if result.best else None,
-        "verdict": result.chance.sentence(result.metric) if result.chance else None,
+        "verdict": result.verdict if result.best else None,
     }
     emit(described, as_json, _show)
 

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 from vivavoce.tuning.metric import Metric, shown_difference
 
 LEVEL = 0.95
+# Resampling fewer understates how much chance does (Cameron, Gelbach & Miller, "Bootstrap-based improvements for
+# inference with clustered errors", Review of Economics and Statistics 90(3), 2008).
+LEAST_SPEAKERS = 10
 
 
 class Resampled(NamedTuple):
@@ -49,6 +52,8 @@ class Chance:
     def sentence(self, metric: Metric) -> str:
         """What it means, for people."""
         over = f"trial {self.reference}, " + ("which you began with" if self.is_start else "the median one")
+        if self.gain <= 0:
+            return f"None of the {self.trials} trials that ended is better than {over}."
         verb = "is larger than" if self.beyond else "is not larger than"
         text = (
             f"The best trial's gain of {shown_difference(self.gain, metric)} over {over}, {verb} what choosing among "
@@ -87,17 +92,21 @@ def judge(
             the reference.
 
     Returns:
-        None where fewer than two trials or two speakers leave nothing to compare.
+        None where there are fewer than two trials or ``LEAST_SPEAKERS`` speakers.
     """
     resamples = resamples[:, np.isfinite(resamples).all(axis=0)]
-    if len(numbers) < 2 or speakers < 2 or resamples.shape[1] < 2:
+    if len(numbers) < 2 or speakers < LEAST_SPEAKERS or resamples.shape[1] < 2:
         return None
     is_start = start in numbers
     reference = numbers.index(start) if start is not None and is_start else int(np.argsort(values)[len(values) // 2])
     gains = values[reference] - values
     drawn = resamples[reference] - resamples
+    # Draws of n speakers scatter by the share (n - 1) / n of the variance too little.
+    drawn = drawn.mean(axis=1, keepdims=True) + math.sqrt(speakers / (speakers - 1)) * (
+        drawn - drawn.mean(axis=1, keepdims=True)
+    )
     # The law of the iterated logarithm: what lies further below does so by more than chance.
-    worse = gains < -drawn.std(axis=1) * math.sqrt(2 * math.log(math.log(max(speakers, 3))))
+    worse = gains < -drawn.std(axis=1) * math.sqrt(2 * math.log(math.log(speakers)))
     centred = drawn - np.where(worse, 0.0, drawn.mean(axis=1))[:, None]
     largest = np.maximum.accumulate(np.maximum(centred, 0.0), axis=0)  # (trials, draws) among the first so many
     bounds = np.quantile(largest, LEVEL, axis=1)

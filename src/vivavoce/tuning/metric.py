@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, get_args
 
 from vivavoce.errors import UserError
-from vivavoce.training.config import Task
+from vivavoce.training.config import Metric, Task
 
-Metric = Literal["eer", "loss", "a_dcf", "speaker_eer", "liveness_eer"]
+METRICS: Final[tuple[Metric, ...]] = get_args(Metric)
 # The tasks without which a metric is not measured.
 NEEDS: dict[Metric, tuple[Task, ...]] = {
     "eer": (),

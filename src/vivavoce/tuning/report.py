@@ -33,7 +33,6 @@ def write_report(result: TuningResult, path: Path, best_config: str, logarithmic
         best=result.best,
         keys=list(dict.fromkeys(key for trial in result.trials for key in trial.params)),
         ranked=sorted(result.trials, key=lambda trial: (trial.state != "complete", trial.value or 0.0, trial.number)),
-        sentence=None if result.chance is None else result.chance.sentence(result.metric),
         pictures=pictures(result, logarithmic),
         config=best_config,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from vivavoce.tuning.chance import Chance, judge
+from vivavoce.tuning.chance import LEAST_SPEAKERS, Chance, judge
 from vivavoce.tuning.metric import Metric, metric_of
 from vivavoce.tuning.study import EPOCHS, FAILURE, RESAMPLES, SAME_AS, SECONDS, counted, folder_number
 
@@ -65,6 +65,20 @@ class TuningResult:
         """The completed trial with the lowest value, the first of equals."""
         done = [trial for trial in self.trials if trial.state == "complete" and trial.value is not None]
         return min(done, key=lambda trial: (trial.value, trial.number), default=None)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the best trial is more than luck, for people."""
+        if self.chance is not None:
+            return self.chance.sentence(self.metric)
+        speakers = {trial.resamples[0] for trial in self.trials if trial.resamples is not None}
+        few = (
+            f": {min(speakers)} validation speakers are too few" if speakers and min(speakers) < LEAST_SPEAKERS else ""
+        )
+        return (
+            f"Nothing tells whether the best trial is more than luck{few}; it takes two trials that end well and "
+            f"{LEAST_SPEAKERS} validation speakers."
+        )
 
     def count(self, state: str) -> int:
         """How many trials ended so."""

@@ -240,7 +240,7 @@ class Tuner:
         if trial.state == TrialState.FAIL:
             return f"{head}failed. {trial.user_attrs.get(FAILURE, '')}"
         if trial.state == TrialState.PRUNED:
-            return f"{head}pruned after {len(epochs_of(trial))} epochs"
+            return f"{head}pruned in epoch {len(epochs_of(trial))}"
         assert trial.value is not None
         best = min(done.value or 0.0 for done in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
         return f"{head}{self.metric} {shown(trial.value, self.metric)}, best so far {shown(best, self.metric)}"
