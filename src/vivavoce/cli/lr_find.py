@@ -66,7 +66,11 @@ def _show(result: dict[str, Any]) -> None:
         out.print("The loss falls at no rate more than it wavers; try more --steps, or another range.", soft_wrap=True)
     else:
         stable = result["largest_stable"]
-        out.print(f"It falls fastest at {result['suggestion']:.2g}, and is least at {stable:.2g}.", highlight=False)
+        out.print(
+            f"It falls fastest at {result['suggestion']:.2g}, and is least at {stable:.2g}.",
+            highlight=False,
+            soft_wrap=True,
+        )
         out.print(result["set"], highlight=False, soft_wrap=True)
     if result["picture"]:
         out.print(f"Picture: {result['picture']}", highlight=False, soft_wrap=True)

@@ -73,6 +73,7 @@ def _show(result: dict[str, Any]) -> None:
         f"{result['type']}: {result['epochs']} epochs of {steps} steps, warm-up {result['warmup_steps']} steps, "
         f"peak {result['peak']:.3g}, last {rates[-1]:.3g}",
         highlight=False,
+        soft_wrap=True,
     )
     if out.is_terminal:
         for line in curve(rates, out.width - 12):
