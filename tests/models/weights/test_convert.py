@@ -125,7 +125,7 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path):
     ("family", "setting", "parts"),
     [
         ("wespeaker", {"padding": "zero"}, ("model.trunk.padding is zero and there none",)),
-        ("wespeaker", {"affine": True}, ("model.trunk.affine is True",)),
+        ("wespeaker", {"affine": True}, ("model.trunk.affine is true and there false",)),
         ("speechbrain", {"std": "unbiased"}, ("model.trunk.std is unbiased and there unbiased_offset",)),
         ("3dspeaker", {"segment_layers": 2}, ("model.trunk.segment_layers is 2 and there 1",)),
     ],

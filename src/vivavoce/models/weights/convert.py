@@ -1,5 +1,6 @@
 """Another toolkit's checkpoint into a trunk of ours, and back."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -158,4 +159,5 @@ def _some(keys: list[str]) -> str:
 
 
 def _shown(value: Any) -> str:
-    return str(list(value) if isinstance(value, tuple) else value)
+    """A value as a configuration has it."""
+    return json.dumps(value) if value is None or isinstance(value, bool | tuple) else str(value)

@@ -1,5 +1,6 @@
 """A training run that begins with the weights of a trunk file."""
 
+import json
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,9 +79,7 @@ def _differing(file: TrunkFile, model: JointModel, front_end: VoiceFrontEnd) -> 
 
 
 def _as_yaml(value: Any) -> str:
-    """A value as it is given behind `--set`, quoted for a shell where it holds a space."""
+    """A value as it is given behind `--set`, quoted for a shell where it has several parts."""
     if isinstance(value, list):
-        return f"'[{', '.join(map(str, value))}]'"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+        return f"'{json.dumps(value)}'"
+    return json.dumps(value) if value is None or isinstance(value, bool) else str(value)
