@@ -69,7 +69,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     waves = speech(options.speech, options.utterances)
-    console = Console()
+    console = Console(width=130)
     find_peers(options.peers)
     rows = []
     for case in CASES:
