@@ -6,6 +6,7 @@ context-aware masking", figure 1 and table 1.
 
 from typing import Literal, Self
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
@@ -97,7 +98,9 @@ class CamPlusPlus(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embed log-mel frames ``(batch, mels, frames)``: ``(batch, embedding_dim)``."""
         x = self.downsample(self.stem(x, mask), mask)
-        mask = None if mask is None else mask[:, ::STRIDE]
+        if mask is not None:
+            # By index rather than by slice, whose length export cannot tell to be the convolution's.
+            mask = mask[:, torch.arange(0, STRIDE * x.shape[2], STRIDE, device=x.device)]
         segments = Segments.of(x, mask)
         for block, transit in zip(self.blocks, self.transits, strict=True):
             x = transit(block(x, segments))

@@ -6,6 +6,7 @@ section 2.3 and equations 1-4.
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,5 +54,7 @@ class ContextMasking(nn.Module):
 def _segment_sums(x: Tensor) -> Tensor:
     """Sum ``(batch, channels, frames)`` over each segment, ``(batch, channels, ceil(frames / 100))``."""
     segments = -(-x.shape[2] // SEGMENT_FRAMES)
+    if torch.compiler.is_compiling():
+        segments += 1  # an empty one: exporting takes a size of 1 for a constant, and short recordings have one segment
     padded = functional.pad(x, (0, segments * SEGMENT_FRAMES - x.shape[2]))
     return padded.unflatten(2, (segments, SEGMENT_FRAMES)).sum(dim=3)

@@ -35,7 +35,7 @@ class ResidualBlock(nn.Module):
 class ResidualStem(nn.Module):
     """Convolution, four residual blocks, convolution; an eighth of the mel bins is left and every frame.
 
-    Frames see six others on either side.
+    A frame sees ten others on either side, 100 ms.
     """
 
     def __init__(self, mels: int, channels: int) -> None:
