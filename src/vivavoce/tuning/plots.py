@@ -2,9 +2,8 @@
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from vivavoce.evaluation.figure import BLUE, INK, ORANGE, STYLE, VERMILION, WIDTH_IN, Picture, inline_svg
 from vivavoce.tuning.metric import Metric, is_rate
@@ -35,11 +34,14 @@ def _history(result: TuningResult, done: list[TrialRecord]) -> Picture:
         axis = figure.subplots()
         numbers = np.array([trial.number for trial in done])
         values = scale * _values(done)
-        axis.plot(numbers, values, "o", color=BLUE, markersize=4, alpha=0.7, label="trial")
+        top = _top(values)
+        axis.plot(numbers, np.minimum(values, top), "o", color=BLUE, markersize=4, alpha=0.7, label="trial")
         pruned = [trial for trial in result.trials if trial.state == "pruned" and trial.value is not None]
         if pruned:
             x = [trial.number for trial in pruned]
-            axis.plot(x, scale * _values(pruned), "x", color=INK, alpha=0.4, markersize=4, label="pruned")
+            axis.plot(
+                x, np.minimum(scale * _values(pruned), top), "x", color=INK, alpha=0.4, markersize=4, label="pruned"
+            )
         best = np.minimum.accumulate(values)
         axis.step(numbers, best, where="post", color=BLUE, label="best so far")
         chance = result.chance
@@ -50,13 +52,12 @@ def _history(result: TuningResult, done: list[TrialRecord]) -> Picture:
             label = "what chance gives"
             axis.step([t.number for t in told], bounds, where="post", color=VERMILION, linestyle="--", label=label)
             axis.axhline(scale * reference, color=INK, linewidth=0.8, linestyle=":", alpha=0.5)
-        _limit(axis, values)
         axis.set(xlabel="trial", ylabel=_label(result.metric))
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(True)
         figure.legend(loc="outside upper left", ncols=2)
         svg = inline_svg(figure, "history")
-    caption = "Lower is better."
+    caption = "Lower is better; what is far worse is drawn at the upper edge."
     if chance is not None:
         caption += (
             " The dotted line is the trial that gains are counted from; the best of trials that are no better than it "
@@ -94,9 +95,10 @@ def _slices(result: TuningResult, done: list[TrialRecord], logarithmic: set[str]
                 axis.set_xlim(-0.5, len(labels) - 0.5)
             elif key in logarithmic:
                 axis.set_xscale("log")
-            axis.scatter(x, values, c=order, cmap="cividis_r", s=16)
+                axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+                axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.scatter(x, np.minimum(values, _top(values)), c=order, cmap="cividis_r", s=16)
             axis.plot(x[best], values[best], "o", markersize=10, markerfacecolor="none", color=ORANGE)
-            _limit(axis, values)
             axis.set(xlabel=key, ylabel=_label(result.metric))
             axis.grid(True)
         svg = inline_svg(figure, "slices")
@@ -108,11 +110,10 @@ def _values(trials: list[TrialRecord]) -> np.ndarray:
     return np.array([np.nan if trial.value is None else trial.value for trial in trials], dtype=float)
 
 
-def _limit(axis: Axes, values: np.ndarray) -> None:
-    """Keep trials that went badly wrong from pressing all others together."""
+def _top(values: np.ndarray) -> float:
+    """Highest value to draw, so that trials that went badly wrong do not press all others together."""
     low, middle = float(values.min()), float(np.median(values))
-    if middle > low and values.max() > middle + 2 * _HEADROOM * (middle - low):
-        axis.set_ylim(low - 0.3 * (middle - low), middle + 2 * _HEADROOM * (middle - low))
+    return min(float(values.max()), middle + 2 * _HEADROOM * (middle - low)) if middle > low else float(values.max())
 
 
 def _scale(metric: Metric) -> float:
