@@ -126,7 +126,7 @@ def _show(result: dict[str, Any]) -> None:
     edges = f"{voice['low_freq']:g} Hz to {voice['high_freq'] or voice['sample_rate'] / 2:g} Hz"
     line("Voice features", f"{voice['num_mel_bins']} mel bins from {edges}, {voice['window']} window ({voice['type']})")
     if len(fits := result.get("fits", [])) > 1:
-        line("Fits", ", ".join(fits))
+        line("Fits", f"{' and '.join(fits)} alike; the features above are those of {title}")
     if result.get("left_out"):
         line("Left out", ", ".join(result["left_out"]))
     if "config" in result:
