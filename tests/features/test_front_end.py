@@ -6,6 +6,8 @@ from pydantic import ValidationError
 
 from vivavoce.errors import UserError
 from vivavoce.features.front_end import FrontEnd, FrontEndConfig, Wave, _passes, batch_features, prepare_wave
+from vivavoce.features.warp import change_speed, mel_warp_matrix
+from vivavoce.models.weights.front_ends import PEER_FRONT_ENDS
 from vivavoce.signal.deltas import with_deltas
 from vivavoce.signal.probe import draw_probe
 
@@ -137,8 +139,14 @@ def test_a_large_batch_goes_in_several_passes_and_each_item_is_as_alone(front_en
 
 @pytest.mark.parametrize(
     "voice",
-    [{"frame_shift_ms": 20.0}, {"sample_rate": 8000}, {"snip_edges": True}, {"use_log_fbank": False}],
-    ids=lambda voice: next(iter(voice)),
+    [
+        {"frame_shift_ms": 20.0},
+        {"sample_rate": 8000},
+        {"dither": 1.0},
+        {"use_log_fbank": False},
+        {"frame_shift_ms": 20.0, "type": "melspec"},
+    ],
+    ids=lambda voice: "-".join(voice),
 )
 def test_a_voice_grid_that_the_echo_cannot_follow_is_refused(voice):
     with pytest.raises(ValidationError, match=next(iter(voice))):
@@ -169,6 +177,59 @@ def test_only_plain_log_mels_can_be_warped():
     assert FrontEndConfig().warpable
     assert not FrontEndConfig.model_validate({"deltas": 1}).warpable
     assert not FrontEndConfig.model_validate({"voice": {"type": "mfcc"}}).warpable
+
+
+@pytest.mark.parametrize("family", sorted(PEER_FRONT_ENDS))
+def test_a_warp_of_other_toolkits_features_is_what_playing_faster_does(family):
+    """Of what speed changes in the voice, the warp takes a good part, as with our own features."""
+    config = FrontEndConfig.model_validate({"voice": PEER_FRONT_ENDS[family]})
+    assert config.warpable
+    voice, slow = config.voice.build().eval(), speech(16_000, 3.0)
+    fast = soxr.resample(slow, 17_600, 16_000).astype(np.float32)
+    own, sped = (voice(torch.tensor(wave)[None], torch.tensor([len(wave)]))[0] for wave in (slow, fast))
+    high = config.voice.high_freq if config.voice.high_freq > 0 else 8_000
+    bins, size = config.voice.num_mel_bins, sped.shape[1]
+
+    def away(factor: float) -> float:
+        warped = change_speed(own, mel_warp_matrix(bins, factor, config.voice.low_freq, high), size)
+        # Up to 3 kHz, where there is sound at either speed.
+        return float(((warped - warped.mean(dim=1)) - (sped - sped.mean(dim=1)))[..., :45].square().mean())
+
+    assert away(1.1) < 0.7 * away(1.0)
+
+
+@pytest.mark.parametrize("rate", [48_000, 44_100, 16_000])
+@pytest.mark.parametrize("family", sorted(PEER_FRONT_ENDS))
+@pytest.mark.parametrize("seconds", [0.1, 0.777, 1.2345])
+def test_every_voice_frame_of_another_toolkit_has_the_nearest_echo_frame(front_end, rate, family, seconds):
+    """No voice frame is dropped, since embeddings are to be the toolkit's; the echo follows."""
+    own = FrontEndConfig.model_validate({"voice": PEER_FRONT_ENDS[family]}).build().eval()
+    samples = phone(rate, seconds) if rate > 16_000 else speech(rate, seconds)
+    wave = prepare_wave(samples, rate, PROBE.tones_hz if rate > 16_000 else None)
+    ((voice, echo),) = batch_features(own, [wave])
+    ((_, usual),) = batch_features(front_end, [wave])
+    at_16k = -(-len(samples) * 16_000 // rate)
+    centred = own.config.voice.type == "melspec"
+    assert len(voice) == len(echo) == (at_16k // 160 + 1 if centred else (at_16k - 400) // 160 + 1)
+    centres_ms = (0.0 if centred else 12.5) + 10 * np.arange(len(voice))
+    grid_ms = 5.0 + 10 * np.arange(len(usual))
+    nearest = np.abs(centres_ms[:, None] - grid_ms[None, :]).min(axis=1)
+    kept = [np.flatnonzero((usual == frame).all(dim=1).numpy()) for frame in echo]
+    if rate == 16_000:
+        assert not echo.any()
+        return
+    for centre, least, frames in zip(centres_ms, nearest, kept, strict=True):
+        assert np.abs(grid_ms[frames] - centre).min() == least
+
+
+@pytest.mark.parametrize("family", sorted(PEER_FRONT_ENDS))
+def test_batch_mates_change_no_feature_of_other_toolkits(family):
+    own = FrontEndConfig.model_validate({"voice": PEER_FRONT_ENDS[family]}).build().eval()
+    waves = [prepare_wave(phone(48_000, s, seed), 48_000, PROBE.tones_hz) for seed, s in enumerate((0.31, 1.0, 0.555))]
+    for wave, (voice, echo) in zip(waves, batch_features(own, waves), strict=True):
+        ((own_voice, own_echo),) = batch_features(own, [wave])
+        torch.testing.assert_close(voice, own_voice, atol=1e-3, rtol=1e-4)
+        torch.testing.assert_close(echo, own_echo, atol=1e-4, rtol=1e-4)
 
 
 # Speeds up both bands of a recording: the test builds what a faster mouth would have given, and compares.

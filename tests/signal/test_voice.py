@@ -32,7 +32,7 @@ def kaldi(wave: np.ndarray, config: FbankConfig | MfccConfig) -> np.ndarray:
     else:
         options.use_power, options.use_log_fbank = config.use_power, config.use_log_fbank
         computer = knf.OnlineFbank(options)
-    computer.accept_waveform(16_000, (wave * 32768).tolist())
+    computer.accept_waveform(16_000, (wave * config.scale).tolist())
     computer.input_finished()
     rows = [computer.get_frame(i) for i in range(computer.num_frames_ready)]
     return np.stack(rows) if rows else np.zeros((0, 1), dtype=np.float32)
@@ -88,6 +88,7 @@ def test_mfcc_of_real_speech_agrees_with_kaldi(speech: list[np.ndarray], use_ene
         FbankConfig(),
         FbankConfig(window="hamming", preemphasis=0.9, remove_dc_offset=False, low_freq=60, high_freq=7600),
         FbankConfig(use_power=False, num_mel_bins=40),
+        FbankConfig(scale=1.0, snip_edges=True),
         FbankConfig(preemphasis=0, window="hanning", snip_edges=True),
         MfccConfig(),
         MfccConfig(cepstral_lifter=0, use_energy=True, num_mel_bins=30, num_ceps=20, remove_dc_offset=False),
@@ -154,6 +155,16 @@ def test_dither_is_for_training_only_and_follows_its_generator() -> None:
     front_end.eval()
     quiet, _ = front_end(wave, lengths)
     assert quiet.max() < -15
+
+
+@pytest.mark.realdata
+def test_fbank_of_unscaled_speech_rests_on_kaldis_floor(speech: list[np.ndarray]) -> None:
+    """At full scale 1, as 3D-Speaker's weights expect it, quiet bands lie below Kaldi's floor."""
+    config = FbankConfig(scale=1.0, snip_edges=True)
+    for wave in speech:
+        theirs, mine = kaldi(wave, config), ours(wave, config.build())
+        np.testing.assert_allclose(mine, theirs, atol=1e-2)
+        assert mine.min() == pytest.approx(np.log(np.finfo(np.float32).eps), abs=1e-5) or mine.min() > -15.9
 
 
 def test_unusable_options_are_refused() -> None:

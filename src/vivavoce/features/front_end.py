@@ -16,8 +16,9 @@ from vivavoce.features.accelerometer import Sensor, read_displacement
 from vivavoce.signal.bands import Resample
 from vivavoce.signal.deltas import with_deltas
 from vivavoce.signal.echo import EchoConfig
-from vivavoce.signal.framing import sped_rate
+from vivavoce.signal.framing import masked, sped_rate
 from vivavoce.signal.iq import IQ_RATE_HZ
+from vivavoce.signal.melspec import MelSpecConfig
 from vivavoce.signal.quality import ProbeQuality, judge_recording
 from vivavoce.signal.voice import FbankConfig, MfccConfig
 
@@ -39,9 +40,9 @@ class FrontEndConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    voice: Annotated[FbankConfig | MfccConfig, Field(discriminator="type"), BeforeValidator(_log_mel_unless_told)] = (
-        FbankConfig()
-    )
+    voice: Annotated[
+        FbankConfig | MfccConfig | MelSpecConfig, Field(discriminator="type"), BeforeValidator(_log_mel_unless_told)
+    ] = FbankConfig()
     deltas: Literal[0, 1, 2] = Field(
         default=0, description="regression deltas of the voice features: 0 none, 1 Δ, 2 Δ and ΔΔ"
     )
@@ -51,7 +52,8 @@ class FrontEndConfig(BaseModel):
     def _one_grid(self) -> Self:
         """Keep to what both bands share, 16 kHz and 10 ms a frame, and to what can be kept once as 16-bit floats."""
         needed: dict[str, object] = {
-            **{"sample_rate": VOICE_HZ, "frame_shift_ms": 10.0, "snip_edges": False, "dither": 0.0},
+            **{"sample_rate": VOICE_HZ, "frame_shift_ms": 10.0},
+            **({} if isinstance(self.voice, MelSpecConfig) else {"dither": 0.0}),
             **({"use_log_fbank": True} if isinstance(self.voice, FbankConfig) else {}),
         }
         wrong = [name for name, value in needed.items() if getattr(self.voice, name) != value]
@@ -62,7 +64,7 @@ class FrontEndConfig(BaseModel):
     @property
     def warpable(self) -> bool:
         """The voice features are log-mel frames alone, whose speed a warp of the mel axis can change afterwards."""
-        return isinstance(self.voice, FbankConfig) and not self.deltas
+        return not isinstance(self.voice, MfccConfig) and not self.deltas
 
     def build(self) -> "FrontEnd":
         """Make the front end."""
@@ -118,7 +120,7 @@ class FrontEnd(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the features are computed."""
-        return self.voice.spectrum.window.device
+        return next(self.voice.buffers()).device
 
     def forward(
         self,
@@ -156,7 +158,9 @@ class FrontEnd(nn.Module):
         voice = with_deltas(voice, frames, self.config.deltas)
         if rate == VOICE_HZ:
             return voice, voice.new_zeros(*voice.shape[:2], self.echo_channels), frames
-        echo, _ = self.echoes[str(rate)](wave, lengths, tones_hz, speed, displacement_m)
+        echo, echo_frames = self.echoes[str(rate)](wave, lengths, tones_hz, speed, displacement_m)
+        if not self.config.voice.on_grid:
+            echo = _beside(echo, echo_frames, voice.shape[1], frames, self.config.voice.first_on_grid)
         return voice, echo, frames
 
     def _voice_band(self, rate: int) -> nn.Module:
@@ -164,6 +168,21 @@ class FrontEnd(nn.Module):
         if str(rate) not in self.to_voice:
             self.to_voice[str(rate)] = Resample(rate, VOICE_HZ).to(self.device)
         return self.to_voice[str(rate)]
+
+
+def _beside(echo: Tensor, echo_frames: Tensor, size: int, frames: Tensor, first: int) -> Tensor:
+    """Take the echo frame nearest to each voice frame, ``(batch, size, echo_channels)``; the last one is held.
+
+    Args:
+        echo: ``(batch, echo frames, echo_channels)``.
+        echo_frames: frames of each echo, ``(batch,)``.
+        size: voice frames of the padded batch.
+        frames: voice frames of each recording, ``(batch,)``.
+        first: the echo frame nearest to the first voice frame.
+    """
+    last = (echo_frames - 1).clamp(min=0)[:, None]
+    index = torch.minimum(torch.arange(first, first + size, device=echo.device)[None, :], last)
+    return masked(echo.gather(1, index[:, :, None].expand(-1, -1, echo.shape[2])), frames)
 
 
 def read_wave(row: Row, known: Probe | None = None) -> Wave:

@@ -7,7 +7,8 @@ from vivavoce.errors import UserError
 
 # Half and twice the speed are no voice of anybody's any more.
 SPEED_RANGE = (0.5, 2.0)
-# Every feature of the package lives on this grid: frame t is centred at 5 ms + 10 ms · t.
+# The grid of every feature of the package: frame t is centred at 5 ms + 10 ms · t. Only the voice front ends that other
+# toolkits' weights expect lie beside it, and the echo then keeps the frames nearest to theirs.
 FRAME_SHIFT_S = 0.010
 VOICE_RATE_HZ = 16_000
 
@@ -70,3 +71,19 @@ def reflected(index: Tensor, lengths: Tensor) -> Tensor:
     period = 2 * lengths.clamp(min=1)[:, None]
     folded = torch.remainder(index, period)
     return torch.minimum(folded, period - 1 - folded)
+
+
+def mirrored(index: Tensor, lengths: Tensor) -> Tensor:
+    """Fold sample indices into ``[0, length)`` around the end samples, as torch's "reflect": ``-1 → 1``.
+
+    Args:
+        index: ``(batch, positions)`` int64, may lie outside.
+        lengths: ``(batch,)`` int64; an item of one sample, or none, folds to 0.
+
+    Returns:
+        ``(batch, positions)`` int64.
+    """
+    last = (lengths - 1).clamp(min=0)[:, None]
+    period = (2 * last).clamp(min=1)
+    folded = torch.remainder(index, period)
+    return torch.minimum(folded, period - folded).clamp(max=last)

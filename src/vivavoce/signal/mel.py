@@ -1,4 +1,7 @@
-"""Windows, mel filters and cosine transform as Kaldi defines them (``feature-window.cc``, ``mel-computations.cc``)."""
+"""Windows, mel filters and cosine transform as Kaldi defines them (``feature-window.cc``, ``mel-computations.cc``).
+
+Other toolkits' mel filters, which are straight on the axis in Hz, stand beside Kaldi's.
+"""
 
 import math
 from typing import Literal
@@ -31,6 +34,21 @@ def mel_filters(mels: int, fft_size: int, rate_hz: float, low_hz: float, high_hz
     weights = torch.minimum(rising, falling).clamp(min=0)
     weights[-1] = 0
     return weights
+
+
+def hz_filters(mels: int, fft_size: int, rate_hz: float, low_hz: float, high_hz: float, *, even: bool) -> Tensor:
+    """Return triangular filters ``(fft_size // 2 + 1, mels)``, float64, whose sides are straight on the axis in Hz.
+
+    Their centres are equally far apart in mels. Filters rise from the centre before to 1, and fall to the centre after
+    (torchaudio's ``melscale_fbanks`` with the HTK scale), or, ``even``, as steeply as they rose (SpeechBrain's).
+    """
+    edges = torch.linspace(_mel(low_hz), _mel(high_hz), mels + 2, dtype=torch.float64)
+    edges = 700.0 * torch.expm1(edges / 1127.0)
+    left, centre, right = edges[:-2], edges[1:-1], edges[2:]
+    at = (torch.arange(fft_size // 2 + 1, dtype=torch.float64) * rate_hz / fft_size)[:, None]
+    rising = (at - left) / (centre - left)
+    falling = 2 - rising if even else (right - at) / (right - centre)
+    return torch.minimum(rising, falling).clamp(min=0)
 
 
 def cosine_transform(mels: int, ceps: int, lifter: float) -> Tensor:

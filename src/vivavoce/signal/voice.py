@@ -32,6 +32,16 @@ class _WindowConfig(BaseModel):
     snip_edges: bool = Field(default=False, description="only frames that fit wholly; otherwise reflect at the ends")
     scale: float = Field(default=32768.0, gt=0, description="Kaldi expects 16-bit codes, we hold full scale as 1")
 
+    @property
+    def first_on_grid(self) -> int:
+        """Which frame of the common grid (`vivavoce.signal.framing`) lies nearest to the first of these."""
+        return round((self.frame_length_ms / self.frame_shift_ms - 1) / 2) if self.snip_edges else 0
+
+    @property
+    def on_grid(self) -> bool:
+        """Whether frames are those of the common grid, centre for centre."""
+        return not self.snip_edges
+
 
 class FbankConfig(_WindowConfig):
     """Log-mel filter bank."""
