@@ -114,6 +114,15 @@ def test_an_utterance_is_cut_below_its_own_loudest_value() -> None:
     assert uncut.amin() < features.amin() - 1
 
 
+def test_a_frame_behind_the_end_is_never_the_loudest() -> None:
+    """A click on the last sample lies in the middle of the first frame that does not count."""
+    wave = np.zeros(1_759, dtype=np.float32)
+    wave[-1] = 0.5
+    padded = torch.tensor(np.pad(wave, (0, 800)))[None]
+    features, (count,) = front_end("speechbrain")(padded, torch.tensor([len(wave)]))
+    np.testing.assert_allclose(features[0, :count], ours(wave, "speechbrain"), atol=1e-4)
+
+
 def test_silence_rests_on_the_floor() -> None:
     silence = np.zeros(4_000, dtype=np.float32)
     np.testing.assert_allclose(ours(silence, "speechbrain"), -100, atol=1e-4)
