@@ -1,0 +1,122 @@
+import pytest
+import torch
+from torch import nn
+
+from vivavoce.training.monitor import Monitor
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.voice_stats = nn.Identity()
+        self.trunk = nn.Linear(4, 6)
+        self.head = nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.trunk(self.voice_stats(x)).relu())
+
+
+def setup(every: int = 1) -> tuple[Model, Monitor, torch.optim.SGD]:
+    torch.manual_seed(0)
+    model, loss = Model(), nn.Module()
+    loss.speaker = nn.Linear(2, 3)
+    monitor = Monitor(model, loss, every)
+    return model, monitor, torch.optim.SGD([*model.parameters(), *loss.parameters()], 0.1)
+
+
+def step(model: Model, monitor: Monitor, optimiser: torch.optim.Optimizer, clip: float | None = None) -> torch.Tensor:
+    optimiser.zero_grad(set_to_none=True)
+    model(3 + 2 * torch.randn(64, 4)).square().sum().backward()
+    norm = nn.utils.clip_grad_norm_(model.parameters(), clip) if clip else None
+    monitor.after_backward(optimiser, norm, clip)
+    optimiser.step()
+    return torch.stack([p.grad.norm() for p in model.parameters() if p.grad is not None]).norm()
+
+
+def test_gradient_norms_are_those_before_clipping():
+    model, monitor, optimiser = setup()
+    free, other, optimiser_ = setup()
+    torch.manual_seed(1)
+    step(model, monitor, optimiser, clip=1e-3)
+    torch.manual_seed(1)
+    step(free, other, optimiser_)
+    clipped, whole = monitor.epoch_summary(), other.epoch_summary()
+    for part in ("trunk", "head"):
+        assert clipped[f"grad_norm/{part}"] == pytest.approx(whole[f"grad_norm/{part}"], rel=1e-4)
+        assert whole[f"grad_norm/{part}"] > 0
+    assert whole["grad_norm/speaker_loss"] == 0
+    assert clipped["clipped"] == 1
+    assert whole["clipped"] == 0
+
+
+def test_update_ratio_is_the_change_over_the_weights():
+    model, monitor, optimiser = setup()
+    before = [weight.detach().clone() for weight in model.trunk.parameters()]
+    step(model, monitor, optimiser, clip=0.5)
+    moved = sum((new - old).square().sum() for new, old in zip(model.trunk.parameters(), before, strict=True)).sqrt()
+    expected = moved / sum(old.square().sum() for old in before).sqrt()
+    summary = monitor.epoch_summary()
+    assert summary["update_ratio/trunk"] == pytest.approx(expected.item(), rel=1e-4)
+    assert summary["update_ratio/speaker_loss"] == 0
+
+
+def test_a_frozen_part_has_neither_gradient_nor_update():
+    model, monitor, optimiser = setup()
+    model.trunk.requires_grad_(False)
+    step(model, monitor, optimiser, clip=0.1)
+    summary = monitor.epoch_summary()
+    assert summary["grad_norm/trunk"] == summary["update_ratio/trunk"] == 0
+    assert summary["update_ratio/head"] > 0
+
+
+def test_units_that_are_never_active_are_counted_over_the_epoch():
+    model, monitor, optimiser = setup()
+    with torch.no_grad():
+        model.trunk.weight.abs_()
+        model.trunk.bias[:4] = -1e6
+    step(model, monitor, optimiser, clip=1e-6)
+    assert monitor.epoch_summary()["dead/trunk"] == pytest.approx(4 / 6)
+    step(model, monitor, optimiser, clip=1e-6)
+    with torch.no_grad():
+        model.trunk.bias[:2] = 10.0  # alive in the second step: not dead
+    step(model, monitor, optimiser, clip=1e-6)
+    assert monitor.epoch_summary()["dead/trunk"] == pytest.approx(2 / 6)
+
+
+def test_inputs_are_heard_in_training_alone():
+    model, monitor, optimiser = setup()
+    step(model, monitor, optimiser, clip=1.0)
+    summary = monitor.epoch_summary()
+    assert summary["input_mean/voice"] == pytest.approx(3, abs=0.5)
+    assert summary["input_std/voice"] == pytest.approx(2, abs=0.5)
+    model.eval().voice_stats.eval()
+    model(100 + torch.randn(8, 4))
+    assert "input_mean/voice" not in monitor.epoch_summary()
+
+
+def test_a_short_epoch_is_looked_at_and_a_long_one_now_and_then():
+    model, monitor, optimiser = setup(every=5)
+    for steps in (1, 3, 12):
+        for _ in range(steps):
+            step(model, monitor, optimiser, clip=1.0)
+        seen = len(monitor._figures["grad_norm/trunk"])
+        assert seen == -(-steps // 5)
+        assert monitor.epoch_summary()["grad_norm/trunk"] > 0
+
+
+def test_an_epoch_without_steps_has_no_figures():
+    assert setup()[1].epoch_summary() == {}
+
+
+def test_watching_changes_no_weight():
+    model, monitor, optimiser = setup()
+    alone, _, optimiser_ = setup()
+    for seed in range(3):
+        torch.manual_seed(seed)
+        step(model, monitor, optimiser)
+        torch.manual_seed(seed)
+        optimiser_.zero_grad(set_to_none=True)
+        alone(3 + 2 * torch.randn(64, 4)).square().sum().backward()
+        optimiser_.step()
+    for one, other in zip(model.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(one, other)
