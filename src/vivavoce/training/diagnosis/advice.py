@@ -1,0 +1,83 @@
+"""What to change, ready for ``--set``, and what to expect of it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vivavoce.training.diagnosis.record import Record
+from vivavoce.training.diagnosis.states import State
+from vivavoce.training.diagnosis.trend import Trend
+
+USUAL_RATE = 2e-3
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Changes of the config (``key=value``), what they should do, and what to do beside them."""
+
+    sets: tuple[str, ...] = ()
+    expect: str = ""
+    beside: str = ""
+
+
+def rate_times(record: Record, factor: float) -> str:
+    """A ``--set`` that multiplies the learning rate, to no more than is usual where it raises it."""
+    known = record.setting("training", "learning_rate")
+    rates = record.rate[np.isfinite(record.rate)]
+    rate = known or (float(rates.max()) if len(rates) else USUAL_RATE)
+    wanted = rate * factor
+    if factor > 1:
+        wanted = max(min(wanted, USUAL_RATE), rate)
+    # Two digits, and always with a dot: YAML reads 2e-06 as text.
+    mantissa, exponent = f"{wanted:.1e}".split("e")
+    return f"training.learning_rate={mantissa}e{int(exponent):+03d}"
+
+
+def of_state(record: Record, task: str, state: State, validation: Trend) -> Advice:
+    """What a task's state calls for."""
+    if state is State.LEARNING:
+        return _go_on(record, validation)
+    if state is State.OVERFITTING:
+        return _hold_back(record)
+    if state is State.BOTTLENECK:
+        batch = record.setting("training", f"{task}_batch")
+        sets = (rate_times(record, 0.3),)
+        if isinstance(batch, int) and batch >= 8:
+            sets += (f"training.{task}_batch={batch // 2}",)
+        return Advice(sets, "Within three epochs the training loss falls again; where it does not, try the next thing.")
+    if state is State.STRUCTURE:
+        expect = "The training loss falls; where it rises still, clean the data (vivavoce audit) or change the model."
+        return Advice((rate_times(record, 0.1), "training.clip_norm=1.0"), expect)
+    if state is State.DATA:
+        return Advice(
+            (),
+            "With data that are right the training loss falls first and validation follows.",
+            "Audit both manifests against each other (vivavoce audit TRAIN --against VALIDATION) and split anew.",
+        )
+    return Advice()
+
+
+def _go_on(record: Record, validation: Trend) -> Advice:
+    share = 100 * (1 - math.exp(validation.change))
+    quarter = max(1, round(record.epochs / 4))
+    if record.share_done is not None and record.share_done >= 1:
+        planned = record.setting("training", "epochs")
+        more = f"training.epochs={math.ceil(1.5 * planned)}"
+        return Advice((more,), f"Validation fell by {share:.0f} % in the last {quarter} epochs and may go on so.")
+    return Advice((), f"At this pace validation falls by another {share:.0f} % over {quarter} more epochs.")
+
+
+def _hold_back(record: Record) -> Advice:
+    decay = record.setting("training", "weight_decay")
+    mels = record.setting("training", "mask_mels")
+    sets = ["training.early_stopping.patience=5"]
+    if isinstance(decay, int | float):
+        sets.append(f"training.weight_decay={2 * decay or 0.05:g}")
+    if isinstance(mels, int):
+        sets.append(f"training.mask_mels={min(40, 2 * mels) or 10}")
+    return Advice(
+        tuple(sets),
+        "The training loss falls more slowly and validation's lowest point comes later and lower; the best epoch so "
+        "far is kept in any case.",
+    )

@@ -1,0 +1,199 @@
+"""The diagnosis of a run: a state with evidence for each task, causes, advice, and what may be done by itself."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from vivavoce.training.diagnosis.advice import Advice, of_state
+from vivavoce.training.diagnosis.causes import Cause, find_causes
+from vivavoce.training.diagnosis.record import Facts, Line, Record
+from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
+from vivavoce.training.diagnosis.trend import Direction, Trend, estimate_trend
+
+# Epochs in a row that must have said the same before something is done by itself.
+HELD = 4
+LOWER_BY = 0.3
+KIND_WORSE = 2.0  # an attack's loss over the mean of all
+# Wrong by no chance: error rates on validation that hint at a leak where training has not got as far.
+TOO_GOOD = 0.5  # validation loss over training loss
+
+
+@dataclass(frozen=True)
+class Action:
+    """What training may do by itself where its user allows it.
+
+    Attributes:
+        kind: ``none``, ``lower_rate`` (by ``factor``), ``stop``, or ``focus`` (on ``task``).
+        reason: one sentence.
+        factor: that the rate is multiplied with.
+        task: to give more weight.
+    """
+
+    kind: Literal["none", "lower_rate", "stop", "focus"] = "none"
+    reason: str = ""
+    factor: float | None = None
+    task: str | None = None
+
+
+@dataclass(frozen=True)
+class TaskDiagnosis:
+    """State of one task, or of the joint loss (``joint``)."""
+
+    task: str
+    state: State
+    confidence: float
+    evidence: tuple[str, ...]
+    advice: Advice
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What a run's metrics say.
+
+    Attributes:
+        epochs: that were looked at.
+        headline: one line.
+        tasks: one state each.
+        causes: specific ones, those first that explain the others.
+        action: what training may do by itself.
+        suspicious: the data should be audited.
+        checked: what of the data was looked at.
+    """
+
+    epochs: int
+    headline: str
+    tasks: tuple[TaskDiagnosis, ...]
+    causes: tuple[Cause, ...]
+    action: Action
+    suspicious: bool
+    checked: str = ""
+
+    @property
+    def cause(self) -> str:
+        """Name of the first cause; ``none`` where there is none."""
+        return self.causes[0].name if self.causes else "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values."""
+        return {**asdict(self), "cause": self.cause}
+
+
+def diagnose(lines: Sequence[Line], config: Mapping[str, Any] | None = None, facts: Facts | None = None) -> Diagnosis:
+    """Diagnose a run, finished or not.
+
+    Args:
+        lines: of its metrics.jsonl, in their order.
+        config: its config as plain values; None: advice is less specific.
+        facts: what is known of its data.
+    """
+    record = Record.of(lines, config, facts)
+    curves = {task: record.curves(task) for task in record.tasks}
+    total = record.joint()
+    judged = {task: judge(each) for task, each in curves.items()}
+    states = {task: judgement.state for task, judgement in judged.items()}
+    if total is not None:
+        curves["joint"], judged["joint"] = total, judge(total)
+    tasks = tuple(_task(record, task, curves[task], judged[task]) for task in judged)
+    causes = tuple(find_causes(record, states))
+    action = _action(record, {task: curves[task] for task in states}, states, causes)
+    suspicious = any(state is State.DATA for state in states.values()) or any(c.name == "labels" for c in causes)
+    suspicious = suspicious or any(_too_good(each) for task, each in curves.items() if task in states)
+    headline = _headline(record, tasks, causes)
+    return Diagnosis(record.epochs, headline, tasks, causes, action, suspicious, record.facts.checked)
+
+
+def _too_good(curves: Curves) -> bool:
+    """Validation far better than training: it may hold what was trained on."""
+    train, validation = curves.train[-3:], curves.validation[-3:]
+    return len(train) == 3 and bool(np.median(validation) < TOO_GOOD * np.median(train))
+
+
+def _headline(record: Record, tasks: Sequence[TaskDiagnosis], causes: Sequence[Cause]) -> str:
+    said = ", ".join(f"{task.task}: {task.state}" for task in tasks if task.task != "joint")
+    if not record.epochs:
+        return "Too early to say: no epoch is over."
+    after = f"after {record.epochs} epoch{'' if record.epochs == 1 else 's'}"
+    return f"{causes[0].says.capitalize()} ({said}; {after})." if causes else f"{said.capitalize()} ({after})."
+
+
+def _task(record: Record, task: str, curves: Curves, judged: Judgement) -> TaskDiagnosis:
+    evidence = [
+        _said("Training", curves.train, judged.train),
+        _said("Validation", curves.validation, judged.validation),
+    ]
+    if curves.hardening and record.epochs < curves.hardening + 5:
+        evidence.append(f"The task itself grows harder until epoch {curves.hardening}, so its training loss may rise.")
+    if len(curves.validation) and np.isfinite(curves.validation).all():
+        best = int(np.argmin(curves.validation))
+        evidence.append(f"Validation was best in epoch {record.validation[best]['epoch']}.")
+    if judged.state is State.TOO_EARLY and curves.coming_down and Direction.UNKNOWN not in _directions(judged):
+        evidence.append("The schedule still lowers the rate; what it brings has to be waited for.")
+    if task in ("speaker", "liveness"):
+        evidence += _errors(record, task)
+    advice = of_state(record, task, judged.state, judged.validation)
+    return TaskDiagnosis(task, judged.state, round(judged.confidence, 3), tuple(evidence), advice)
+
+
+def _directions(judged: Judgement) -> tuple[Direction, Direction]:
+    return judged.train.direction, judged.validation.direction
+
+
+def _said(name: str, values: np.ndarray, trend: Trend) -> str:
+    if trend.window == 0:
+        bad = len(values) and not np.isfinite(values).all()
+        return f"{name}: {'a value is no number' if bad else 'too few epochs to say'}."
+    low, high = (100 * math.expm1(end) for end in (trend.low, trend.high))
+    what = {Direction.UNKNOWN: "not clear"}.get(trend.direction, trend.direction.value)
+    now, first = f"{values[-1]:.3g}", f"{values[0]:.3g}"
+    return (
+        f"{name}: {what}, {100 * math.expm1(trend.change):+.0f} % ({low:+.0f} to {high:+.0f}) over the last quarter, "
+        f"from {first} to {now} in all."
+    )
+
+
+def _errors(record: Record, task: str) -> list[str]:
+    rates = record.series(record.validation, f"{task}_eer")
+    found = []
+    if np.isfinite(rates).any():
+        trend = estimate_trend(rates)
+        course = "" if trend.direction is Direction.UNKNOWN else f", {trend.direction}"
+        found.append(f"Error rate on validation: {100 * rates[-1]:.1f} %{course}; best {100 * np.nanmin(rates):.1f} %.")
+    last = record.validation[-1] if record.validation else {}
+    kinds = {
+        name.split("/", 1)[1]: float(value)
+        for name, value in last.items()
+        if name.startswith(f"loss_{task}/") and value is not None
+    }
+    if len(kinds) > 1:
+        worst = max(kinds, key=lambda kind: kinds[kind])
+        if kinds[worst] > KIND_WORSE * np.mean([value for kind, value in kinds.items() if kind != worst]):
+            found.append(f"The kind {worst} is far behind the others (loss {kinds[worst]:.2g}).")
+    return found
+
+
+def _action(
+    record: Record, curves: Mapping[str, Curves], states: Mapping[str, State], causes: Sequence[Cause]
+) -> Action:
+    """What may be done by itself: only what has held for several epochs, and can do no harm."""
+    if not states or record.epochs < 2 * HELD:
+        return Action()
+    held = {
+        task: state
+        for task, state in states.items()
+        if all(judge(curves[task].before(last)).state is state for last in range(1, HELD))
+    }
+    if any(cause.name == "rate_too_high" for cause in causes):
+        return Action("lower_rate", "The learning rate is too high.", factor=0.1)
+    done = [task for task, state in held.items() if state in (State.OVERFITTING, State.FINISHED)]
+    going = [task for task, state in states.items() if state in (State.LEARNING, State.BOTTLENECK)]
+    if len(done) == len(states) and any(held[task] is State.OVERFITTING for task in done):
+        return Action("stop", f"No task has gained on validation for {HELD} epochs or more.")
+    if done and len(going) == 1:
+        return Action("focus", f"The {done[0]} task gains nothing more, the {going[0]} task does.", task=going[0])
+    stuck = [task for task, state in held.items() if state is State.BOTTLENECK]
+    if stuck:
+        return Action("lower_rate", f"Both curves of the {stuck[0]} task have been flat.", factor=LOWER_BY)
+    return Action()

@@ -1,0 +1,141 @@
+"""A run's metrics as curves: per task, of the monitor, and what the config says of them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from vivavoce.training.diagnosis.states import Curves
+
+CHANCE_LOSS = math.log(2)  # cross-entropy of two classes that count alike
+CHANCE_EER = 0.5
+TASKS = ("speaker", "liveness")
+# A training task that hardens all along is compared with itself from here on all the same.
+MOST_HARDENING = 0.5
+Line = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a run beside its metrics.
+
+    Attributes:
+        recordings: of the training manifest.
+        speakers: of the training manifest.
+        shared: sentences that say what training and validation share.
+        wrong: sentences of the audit that say what else is wrong with the data.
+        checked: what of the data was looked at, in words; empty: nothing.
+    """
+
+    recordings: int | None = None
+    speakers: int | None = None
+    shared: tuple[str, ...] = ()
+    wrong: tuple[str, ...] = ()
+    checked: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that a diagnosis reads."""
+
+    train: tuple[Line, ...]
+    validation: tuple[Line, ...]
+    config: Mapping[str, Any]
+    facts: Facts = field(default_factory=Facts)
+
+    @classmethod
+    def of(cls, lines: Sequence[Line], config: Mapping[str, Any] | None, facts: Facts | None = None) -> "Record":
+        """Take the lines of metrics.jsonl, in their order; epochs without validation do not count."""
+        by_split = {
+            split: {int(line["epoch"]): line for line in lines if line.get("split") == split and "epoch" in line}
+            for split in ("train", "validation")
+        }
+        both = sorted(by_split["train"].keys() & by_split["validation"].keys())
+        train, validation = (tuple(by_split[split][epoch] for epoch in both) for split in ("train", "validation"))
+        return cls(train, validation, config or {}, facts or Facts())
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were trained and validated."""
+        return len(self.train)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Tasks that are trained."""
+        return tuple(task for task in TASKS if np.isfinite(self.series(self.train, f"loss_{task}")).any())
+
+    @property
+    def rate(self) -> np.ndarray:
+        """Learning rate at the end of each epoch."""
+        return self.series(self.train, "lr")
+
+    @property
+    def share_done(self) -> float | None:
+        """Share of the planned epochs that are over."""
+        planned = self.setting("training", "epochs")
+        return self.epochs / planned if planned else None
+
+    def setting(self, *path: str) -> Any:
+        """Value of a key of the config; None where it is not known."""
+        value: Any = self.config
+        for part in path:
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value
+
+    def series(self, lines: Sequence[Line], name: str) -> np.ndarray:
+        """One figure of each epoch; NaN where it is missing."""
+        values = [line.get(name) for line in lines]
+        return np.array([math.nan if value is None else float(value) for value in values])
+
+    def monitored(self, name: str) -> np.ndarray:
+        """A figure of the monitor, of those epochs that have it."""
+        values = self.series(self.train, name)
+        return values[~np.isnan(values)]
+
+    def by_part(self, figure: str) -> dict[str, np.ndarray]:
+        """A figure of the monitor by part of the model."""
+        names = {name for line in self.train for name in line if name.startswith(f"{figure}/")}
+        return {name.split("/", 1)[1]: self.monitored(name) for name in sorted(names)}
+
+    def curves(self, task: str) -> Curves:
+        """The curves of a task; its error rates stand in for a validation loss that was not recorded."""
+        train = self.series(self.train, f"loss_{task}")
+        validation, chance = self.series(self.validation, f"loss_{task}"), CHANCE_LOSS
+        if np.isnan(validation).any():
+            validation, chance = self.series(self.validation, f"{task}_eer"), CHANCE_EER
+        rate = self.rate
+        return Curves(
+            train,
+            validation,
+            None if np.isnan(rate).any() else rate,
+            self.hardening(task),
+            self.share_done,
+            (CHANCE_LOSS if task == "liveness" else None, chance),
+        )
+
+    def hardening(self, task: str) -> int:
+        """First epochs in which the training task grows harder by plan: a margin, or harder negatives."""
+        planned = self.setting("training", "epochs") or 0
+        if task == "speaker":
+            share = self.setting("training", "margin_warmup_share") if self.setting("speaker", "margin") else 0
+        else:
+            share = self.setting("training", "negatives", "curriculum", "over")
+        share = share or 0
+        return math.ceil(share * planned) if share <= MOST_HARDENING else 0
+
+    def joint(self) -> Curves | None:
+        """The curves of the total loss; None where one task alone is trained or their weights change with time."""
+        if len(self.tasks) < 2 or (self.setting("multitask", "type") or "sum") not in ("sum", "weighted"):
+            return None
+        each = [self.curves(task) for task in self.tasks]
+        total = self.series(self.train, "loss")
+        validation = np.sum([curves.validation for curves in each], axis=0)
+        hardening = max(curves.hardening for curves in each)
+        return Curves(total, validation, each[0].rate, hardening, self.share_done)
+
+    def best_eer(self, task: str) -> float:
+        """Lowest error rate that validation ever had; NaN where there is none."""
+        rates = self.series(self.validation, f"{task}_eer")
+        return float(np.nanmin(rates)) if np.isfinite(rates).any() else math.nan

@@ -1,0 +1,96 @@
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from vivavoce.training.diagnosis.states import Curves, State, _judge_once, judge
+
+from .invented import FLAT, HIGHER, LOWER, noisy
+
+BENCHMARK = Path(__file__).resolve().parents[3] / "benchmarks" / "diagnosis_curves.py"
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("diagnosis_curves", BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module  # its dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return module
+
+
+def state(train: np.ndarray, validation: np.ndarray, **more) -> State:
+    return judge(Curves(noisy(train, 0), noisy(validation, 1), **more)).state
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "expected"),
+    [
+        (LOWER, LOWER, State.LEARNING),
+        (LOWER, FLAT, State.OVERFITTING),
+        (LOWER, HIGHER, State.OVERFITTING),
+        (FLAT, LOWER, State.DATA),
+        (HIGHER, LOWER, State.DATA),
+        (FLAT, FLAT, State.BOTTLENECK),
+        (HIGHER, HIGHER, State.STRUCTURE),
+        (HIGHER, FLAT, State.STRUCTURE),
+        (FLAT, HIGHER, State.STRUCTURE),
+    ],
+)
+def test_each_pair_of_courses_has_its_state(train, validation, expected):
+    assert state(train, validation) is expected
+
+
+def test_levelling_off_is_healthy_with_the_schedule_and_a_bottleneck_before_it():
+    time = np.arange(40) / 40
+    curve = 0.3 + 0.7 * np.exp(-12 * time)
+    cosine = 1 + np.cos(np.pi * (np.arange(40) + 1) / 40)
+    assert state(curve, curve, rate=cosine) is State.FINISHED
+    assert state(curve, curve, rate=np.ones(40)) is State.BOTTLENECK
+    assert state(curve, curve, rate=0.5 + cosine) is State.TOO_EARLY  # the rate still comes down
+    assert state(np.ones(40), np.ones(40), rate=cosine) is State.BOTTLENECK  # nothing was ever learned
+
+
+def test_what_is_learned_in_the_first_epoch_counts_against_chance():
+    rate = np.concatenate([np.ones(10), np.linspace(1, 0, 20)])
+    assert state(FLAT * 0.2, FLAT * 0.2, rate=rate) is State.BOTTLENECK
+    assert state(FLAT * 0.2, FLAT * 0.2, rate=rate, chance=(0.69, 0.69)) is State.FINISHED
+
+
+def test_a_training_task_that_hardens_is_not_held_against_the_run():
+    rises_first = np.concatenate([np.linspace(0.5, 1.2, 12), np.linspace(1.2, 0.4, 18)])
+    harder = Curves(noisy(rises_first, 0), noisy(LOWER, 1), hardening=12)
+    assert not any(judge(harder.before(last)).state.is_alarm for last in range(30))
+    assert judge(Curves(harder.train, harder.validation).before(18)).state.is_alarm
+
+
+def test_an_alarm_must_have_held():
+    turned = noisy(LOWER, 1)
+    turned[-12:] *= np.linspace(1, 2.5, 12)
+    curves = Curves(noisy(LOWER, 0), turned)
+    once = [_judge_once(curves.before(last)).state for last in range(12, -1, -1)]
+    held = [judge(curves.before(last)).state for last in range(12, -1, -1)]
+    assert once[0] is held[0] is State.LEARNING
+    assert once[-1] is held[-1] is State.OVERFITTING
+    first = once.index(State.OVERFITTING)
+    assert held[first] is State.TOO_EARLY
+    assert held[first + 1] is State.OVERFITTING
+
+
+def test_invented_curves_are_told_apart(benchmark):
+    """The benchmark in small; what it asks of 3000 pairs this asks of 600."""
+    result = benchmark.measure(600, seed=50_000)
+    assert result["clear"]["right"] >= 0.95
+    assert result["all"]["false alarms"] <= 0.02
+    assert result["all"]["wrong"] <= 0.03
+
+
+def test_healthy_runs_may_be_asked_at_every_epoch(benchmark):
+    result = benchmark.live(12, seed=50_000)
+    assert result["alarms an epoch"] <= 0.02
