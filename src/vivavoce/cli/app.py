@@ -7,6 +7,7 @@ import typer
 from vivavoce import __version__
 from vivavoce.cli import (
     audit,
+    diagnose,
     evaluate,
     extract,
     import_,
@@ -39,6 +40,7 @@ app.command("extract")(extract.extract)
 app.command("schedule")(schedule.schedule)
 app.command("lr-find")(lr_find.lr_find)
 app.command("train")(train.train)
+app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(tune.tune)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(weights.app, name="weights")

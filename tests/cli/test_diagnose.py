@@ -1,0 +1,129 @@
+import json
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vivavoce.audio import read_audio, write_wav
+from vivavoce.cli.diagnose import BARS, sparkline
+from vivavoce.config import ExperimentConfig
+from vivavoce.corpus.manifest import Row, write_rows
+from vivavoce.corpus.metadata import Kind
+from vivavoce.settings import load_settings
+from vivavoce.training.run_folder import RunFolder
+
+from ..synthetic import make_rows
+from ..tiny import assert_refused, run_cli, unchanged
+from ..training.diagnosis.invented import FLAT, HIGHER, LOWER, lines
+
+
+def heard(row: Row, folder: Path) -> Row:
+    """A short sound of its own for a row."""
+    path = folder / row.path.name
+    path.parent.mkdir(exist_ok=True)
+    seed = zlib.crc32(str(path.relative_to(folder.parent)).encode())
+    write_wav(path, np.random.default_rng(seed).normal(0, 0.1, 4800), 48_000)
+    return replace(row, path=path, duration_s=0.1)
+
+
+def make_run(folder: Path, metrics: list[dict], shared: bool = False) -> RunFolder:
+    """A run folder as training leaves it in its midst."""
+    folder.mkdir(exist_ok=True)
+    for name, speakers in (("train", "abcdefg"), ("validation", "gh" if shared else "hi")):
+        rows = [heard(row, folder / name) for row in make_rows(list(speakers), [Kind.LIVE, Kind.REPLAY_STAND], 5)]
+        write_rows(rows, folder / f"{name}.jsonl.gz")
+    sets = [f"data.{name}={folder / name}.jsonl.gz" for name in ("train", "validation")]
+    run = RunFolder.create(folder / "run", load_settings(ExperimentConfig, None, sets))
+    run.metrics.write_text("".join(json.dumps(line) + "\n" for line in metrics))
+    return run
+
+
+def test_the_states_are_printed_with_curves_and_advice_and_kept(tmp_path):
+    run = make_run(tmp_path, lines(LOWER, HIGHER))
+    result = run_cli("diagnose", run.path, "--no-audit")
+    assert result.code == 0, result.err
+    assert "speaker: overfitting" in result.out
+    assert "--set 'training.early_stopping.patience=5'" in result.out
+    assert BARS[-1] in result.out
+    kept = json.loads((run.path / "diagnosis.json").read_text())
+    assert {task["task"]: task["state"] for task in kept["tasks"]}["liveness"] == "overfitting"
+
+
+def test_json_is_one_document_equal_to_what_is_kept(tmp_path):
+    run = make_run(tmp_path, lines(FLAT, FLAT))
+    result = run_cli("diagnose", run.path, "--json", "--no-audit")
+    assert {"run": str(run.path), **json.loads((run.path / "diagnosis.json").read_text())} == result.json
+
+
+def test_a_run_of_a_few_epochs_or_none_is_too_early(tmp_path):
+    run = make_run(tmp_path, lines()[:5])
+    assert "too early to say" in run_cli("diagnose", run.path).out
+    run.metrics.unlink()
+    result = run_cli("diagnose", run.path)
+    assert result.code == 0, result.err
+    assert "no epoch is over" in result.out
+
+
+def test_shared_speakers_are_found_by_name(tmp_path):
+    run = make_run(tmp_path, lines(), shared=True)
+    result = run_cli("diagnose", run.path, "--json")
+    assert result.json["cause"] == "leak"
+    assert "1 speaker (g" in result.json["causes"][0]["evidence"][0]
+
+
+def test_manifests_are_found_beside_the_run_or_said_to_be_gone(tmp_path, monkeypatch):
+    run = make_run(tmp_path, lines(), shared=True)
+    text = run.config.read_text().replace(f"{tmp_path}/", "")
+    run.config.write_text(text)
+    monkeypatch.chdir("/")
+    assert run_cli("diagnose", run.path, "--json").json["cause"] == "leak"
+    (tmp_path / "train.jsonl.gz").unlink()
+    result = run_cli("diagnose", run.path, "--json").json
+    assert result["cause"] == "none"
+    assert "gone" in result["checked"]
+
+
+@pytest.mark.parametrize("listen", [True, False])
+def test_copies_under_other_names_are_heard_where_the_curves_are_suspicious(tmp_path, make_wav, listen):
+    run = make_run(tmp_path, lines(FLAT, LOWER))
+    sound = [make_wav(f"{speaker}.wav", 3.0, f0_hz=pitch, seed=pitch) for speaker, pitch in (("a", 120), ("b", 170))]
+    rows = make_rows(["a", "b"], [Kind.LIVE], utterances=1)
+    rows = [replace(row, path=path, duration_s=3.0) for row, path in zip(rows, sound, strict=True)]
+    write_rows(rows, tmp_path / "train.jsonl.gz")
+    samples, rate = read_audio(sound[0])
+    write_wav(tmp_path / "copy.wav", 0.8 * samples, rate)
+    copy = replace(rows[0], id="copy", path=tmp_path / "copy.wav", speaker="z")
+    write_rows([copy], tmp_path / "validation.jsonl.gz")
+    result = run_cli("diagnose", run.path, "--json", "--workers", 1, *(() if listen else ("--no-audit",)))
+    assert result.code == 0, result.err
+    assert (result.json["cause"] == "leak") is listen
+    if listen:
+        assert "in both manifests" in result.json["causes"][0]["evidence"][0]
+        assert "audit" in result.json["checked"]
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    with unchanged(tmp_path):
+        assert_refused(run_cli("diagnose", tmp_path / "none"), "There is no run folder")
+        assert_refused(run_cli("diagnose", tmp_path / "a"), "is not a run folder")
+
+
+@pytest.mark.parametrize(("name", "text"), [("metrics", "{no"), ("config", "a: [")])
+def test_damage_is_refused(tmp_path, name, text):
+    run = make_run(tmp_path, lines())
+    getattr(run, name).write_text(text)
+    with unchanged(tmp_path):
+        assert_refused(run_cli("diagnose", run.path), "damaged")
+
+
+def test_sparklines_keep_ends_and_gaps():
+    assert sparkline([0.0, 1.0]) == BARS[0] + BARS[-1]
+    assert sparkline([1.0, float("nan"), 0.0]) == f"{BARS[-1]} {BARS[0]}"
+    assert sparkline([2.0] * 3) == 3 * BARS[0]
+    assert sparkline([]) == ""
+    long = sparkline([float(value) for value in range(1000)], width=10)
+    assert len(long) == 10
+    assert (long[0], long[-1]) == (BARS[0], BARS[-1])

@@ -1,0 +1,177 @@
+import json
+
+import numpy as np
+import pytest
+
+from vivavoce.config import ExperimentConfig
+from vivavoce.settings import load_settings
+from vivavoce.training.diagnosis.diagnosis import Diagnosis, diagnose
+from vivavoce.training.diagnosis.record import Facts
+from vivavoce.training.diagnosis.states import State
+
+from .invented import CONFIG, FLAT, HIGHER, LOWER, RATE, lines
+
+HEALTHY = {
+    **{"update_ratio/trunk": 5e-3, "update_ratio/head": 5e-3, "grad_norm/trunk": 1.0, "grad_norm/head": 1.0},
+    **{"dead/trunk": 0.01, "clipped": 0.1, "input_mean/voice": 0.0, "input_std/voice": 3.0},
+    **{"input_mean/echo": 0.1, "input_std/echo": 1.0},
+}
+
+
+def states(found: Diagnosis) -> dict[str, State]:
+    return {task.task: task.state for task in found.tasks}
+
+
+def all_sets(found: Diagnosis) -> list[str]:
+    return [change for one in (*found.tasks, *found.causes) for change in one.advice.sets]
+
+
+def test_a_healthy_run_has_no_cause_and_nothing_is_done():
+    found = diagnose(lines(**HEALTHY), CONFIG)
+    assert states(found) == dict.fromkeys(("speaker", "liveness", "joint"), State.LEARNING)
+    assert found.cause == "none"
+    assert found.action.kind == "none"
+    assert not found.suspicious
+    assert "still learning" in found.headline
+
+
+@pytest.mark.parametrize(
+    ("cause", "given"),
+    [
+        ("frozen", {**HEALTHY, "update_ratio/trunk": 0.0, "grad_norm/trunk": 0.0}),
+        ("dead_units", {**HEALTHY, "dead/trunk": 0.8}),
+        ("normalisation", {**HEALTHY, "input_mean/voice": 12.0}),
+        ("normalisation", {**HEALTHY, "input_std/echo": 90.0}),
+        ("rate_too_high", {**HEALTHY, "update_ratio/head": 0.9, "train": HIGHER, "validation": HIGHER}),
+        (
+            "rate_too_low",
+            {**HEALTHY, "update_ratio/trunk": 1e-6, "update_ratio/head": 2e-6, "train": FLAT, "validation": FLAT},
+        ),
+        ("labels", {**HEALTHY, "eer": 0.48}),
+    ],
+)
+def test_each_cause_is_named_from_its_evidence_with_figures(cause, given):
+    found = diagnose(lines(**given), CONFIG)
+    assert found.cause == cause
+    assert any(character.isdigit() for sentence in found.causes[0].evidence for character in sentence)
+    assert found.causes[0].says.capitalize() in found.headline
+
+
+def test_a_loss_that_is_no_number_is_the_rate():
+    given = lines(**HEALTHY)
+    given[-2]["loss"] = given[-2]["loss_speaker"] = float("nan")
+    found = diagnose(given, CONFIG)
+    assert found.cause == "rate_too_high"
+    assert states(found)["speaker"] is State.TOO_EARLY
+    json.loads(json.dumps(found.to_dict()))
+
+
+def test_a_loss_that_dwarfs_the_other_is_named_with_the_task_that_suffers():
+    given = lines(**HEALTHY)
+    for line in given:
+        if line["split"] == "train":
+            line["loss"] = line["loss_speaker"] + 5000 * line["loss_liveness"]
+    found = diagnose(given, CONFIG)
+    assert found.cause == "joint_loss"
+    assert found.causes[0].task == "speaker"
+
+
+def test_what_the_data_are_known_for_comes_first():
+    few = diagnose(lines(**HEALTHY), CONFIG, Facts(recordings=20, speakers=2))
+    assert few.cause == "tiny_data"
+    leaky = diagnose(lines(**HEALTHY), CONFIG, Facts(20, 2, shared=("2 speakers in both.",)))
+    assert leaky.cause == "leak"
+    assert leaky.causes[0].evidence == ("2 speakers in both.",)
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "eer"), [(FLAT, LOWER, 0.1), (LOWER, 0.3 * LOWER, 0.1), (LOWER, FLAT, 0.5)]
+)
+def test_curves_that_no_right_data_give_ask_for_an_audit(train, validation, eer):
+    assert diagnose(lines(train, validation, eer), CONFIG).suspicious
+
+
+@pytest.mark.parametrize("train", [LOWER, FLAT, HIGHER])
+@pytest.mark.parametrize("validation", [LOWER, FLAT, HIGHER])
+def test_every_change_that_is_advised_can_be_set(train, validation):
+    bad = {**HEALTHY, "dead/trunk": 0.9, "update_ratio/head": 0.9, "input_mean/voice": 30.0, "input_mean/echo": 30.0}
+    slow = {**HEALTHY, "update_ratio/trunk": 1e-6, "update_ratio/head": 1e-6}
+    frozen = {**HEALTHY, "update_ratio/trunk": 0.0}
+    config = {**CONFIG, "training": {**CONFIG["training"], "freeze": [{"parts": ["trunk"]}], "epochs": 30}}
+    needed = ["data.train=a.jsonl", "data.validation=b.jsonl"]
+    for monitored in (bad, slow, frozen):
+        for given in (config, None):
+            found = diagnose(lines(train, validation, **monitored), given, Facts(20, 2))
+            assert all_sets(found)
+            for change in all_sets(found):
+                load_settings(ExperimentConfig, None, [*needed, change])
+
+
+def test_a_lower_rate_is_lower_and_read_as_a_number():
+    found = diagnose(lines(FLAT, FLAT), {**CONFIG, "training": {"epochs": 60, "learning_rate": 2e-6}})
+    (change,) = {change for change in all_sets(found) if change.startswith("training.learning_rate")}
+    settings = load_settings(ExperimentConfig, None, ["data.train=a", "data.validation=b", change])
+    assert settings.training.learning_rate == pytest.approx(0.6e-6)
+
+
+def test_what_may_be_done_by_itself():
+    def action(train: np.ndarray, validation: np.ndarray):
+        return diagnose(lines(train, validation, **HEALTHY), CONFIG).action
+
+    assert action(LOWER, HIGHER).kind == "stop"
+    flat = action(FLAT, FLAT)
+    assert flat.kind == "lower_rate"
+    assert flat.factor is not None
+    assert 0 < flat.factor < 1
+    assert action(LOWER, LOWER).kind == "none"
+
+
+def test_focus_goes_to_the_task_that_still_gains():
+    given, over = lines(**HEALTHY), lines(LOWER, HIGHER)
+    for line, other in zip(given, over, strict=True):
+        line["loss_speaker"] = other["loss_speaker"]
+    action = diagnose(given, CONFIG).action
+    assert (action.kind, action.task) == ("focus", "liveness")
+
+
+def test_nothing_is_done_about_what_has_not_held():
+    short = lines(FLAT, FLAT, **HEALTHY)[: 2 * 9]
+    assert diagnose(short, CONFIG).action.kind == "none"
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 2, 3, 4])
+def test_a_run_that_has_just_begun_is_too_early(epochs):
+    found = diagnose(lines(**HEALTHY)[: 2 * epochs], CONFIG)
+    assert set(states(found).values()) <= {State.TOO_EARLY}
+    assert found.epochs == epochs
+    assert found.cause == "none"
+
+
+def test_an_epoch_that_is_not_validated_yet_does_not_count():
+    assert diagnose(lines()[:21], CONFIG).epochs == 10
+
+
+def test_one_task_alone_has_no_joint_state():
+    given = [{k: v for k, v in line.items() if "liveness" not in k} for line in lines(LOWER, FLAT)]
+    assert states(diagnose(given)) == {"speaker": State.OVERFITTING}
+
+
+def test_error_rates_stand_in_for_a_validation_loss():
+    given = lines(LOWER, LOWER)
+    for number, line in enumerate(given):
+        if line["split"] == "validation":
+            del line["loss_speaker"]
+            line["speaker_eer"] = 0.3 * 0.95 ** (number / 2)
+    assert states(diagnose(given))["speaker"] is State.LEARNING
+
+
+def test_the_kind_that_lags_behind_is_named():
+    given = lines(**HEALTHY)
+    given[-1] |= {"loss_liveness/replay_stand": 0.1, "loss_liveness/swapped_mouth": 0.9}
+    liveness = next(task for task in diagnose(given, CONFIG).tasks if task.task == "liveness")
+    assert any("swapped_mouth" in sentence for sentence in liveness.evidence)
+
+
+def test_the_whole_is_plain_json():
+    found = diagnose(lines(FLAT, HIGHER, **HEALTHY), CONFIG, Facts(20, 2, ("a",), ("b",), "c")).to_dict()
+    assert json.loads(json.dumps(found, allow_nan=False))["cause"] == "leak"
