@@ -151,7 +151,8 @@ def training_pictures(metrics: Sequence[Mapping[str, object]]) -> list[Picture]:
         Up to two pictures; none where no line has an epoch and one of these.
     """
     lines = [line for line in metrics if _is_number(line.get("epoch"))]
-    keys = {key for line in lines for key, value in line.items() if _is_number(value)}
+    # Those of single kinds of attack have a slash in their names; there may be a dozen of them.
+    keys = {key for line in lines for key, value in line.items() if _is_number(value) and "/" not in key}
     losses = [key for key in ("loss", *sorted(key for key in keys if key.startswith("loss_"))) if key in keys]
     others = [key for key in (*sorted(key for key in keys if "eer" in key), "lr") if key in keys]
     warning = "A validation loss that rises while that of training falls: the model learns its speakers by heart."

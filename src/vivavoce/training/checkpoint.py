@@ -20,6 +20,7 @@ class TrainerState(TypedDict):
     learner: dict[str, Any]
     progress: dict[str, Any]
     best: dict[str, Any]
+    actor: dict[str, Any]
     data: dict[str, Any]
 
 

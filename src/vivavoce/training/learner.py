@@ -10,6 +10,7 @@ from vivavoce.training.config import TrainingConfig
 from vivavoce.training.crops import Batches
 from vivavoce.training.distributed import Share, share_norms
 from vivavoce.training.guard import first_gradient, first_layer
+from vivavoce.training.monitor import Monitor
 from vivavoce.training.parameter_groups import parameter_groups
 from vivavoce.training.precision import Gradients, autocast_type
 from vivavoce.training.step import JointLoss, StepLoss
@@ -47,6 +48,7 @@ class Learner:
         self.autocast = autocast_type(config.precision, self.device)
         self.gradients = Gradients([p for group in groups for p in group["params"]], self.autocast, self.device)
         self.average = None if config.average is None else config.average.build(model)
+        self.monitor = Monitor(self.model, self.loss)
         self.parts = nn.ModuleDict({"model": self.model, "loss": self.loss})
         self._pass = self.share.wrap(_Pass(self.model, self.loss, self.share))
         self.updates = 0
@@ -105,6 +107,7 @@ class Learner:
         self._waiting = 0
         if not self.gradients.scaled and not torch.isfinite(norm):
             raise NotFinite(f"the norm of the gradients is {norm.item()}: {first_gradient(self.parts)}")
+        self.monitor.after_backward(self.optimiser, norm, self.config.clip_norm)
         self.gradients.step(self.optimiser)
         self.schedule.step()
         self.updates += 1
@@ -120,6 +123,7 @@ class Learner:
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "gradients": self.gradients.state_dict(),
+            "monitor": self.monitor.state_dict(),
             "updates": self.updates,
         }
 
@@ -130,6 +134,7 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
         self.gradients.load_state_dict(state["gradients"])
+        self.monitor.load_state_dict(state["monitor"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.updates = state["updates"]

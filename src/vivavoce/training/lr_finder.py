@@ -17,7 +17,6 @@ from vivavoce.errors import UserError
 from vivavoce.progress import track
 from vivavoce.training.crops import Batches
 from vivavoce.training.learner import Learner, NotFinite
-from vivavoce.training.parameter_groups import freeze
 from vivavoce.training.trainer import Trainer
 
 # Of the running mean that says when to stop. Gugger's 0.98 is for epochs of steps; over 100 it would look far back.
@@ -131,8 +130,7 @@ def find_rate(trainer: Trainer, start: float, end: float, steps: int) -> RangeTe
         UserError: as of `check_range` and `read_curve`.
     """
     check_range(start, end)
-    freeze(trainer.model, trainer.config.freeze, 0)
-    trainer._fit_head()
+    trainer.begin()
     learner, batches = trainer.learner, _endless(trainer)
     learner.model.train()
     numbers = count()

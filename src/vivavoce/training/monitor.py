@@ -74,6 +74,28 @@ class Monitor:
         self._listen()
         return summary
 
+    def state_dict(self) -> dict[str, Any]:
+        """What was seen of the epoch so far."""
+        return {
+            "steps": self._steps,
+            "clipped": self._clipped,
+            "figures": {name: list(values) for name, values in self._figures.items()},
+            "alive": {part: dict(rows) for part, rows in self._alive.items()},
+            "before": {part: list(values) for part, values in self._before.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on exactly where `state_dict` stood."""
+        self._reset()
+        self._steps, self._clipped = state["steps"], state["clipped"]
+        self._figures.update(state["figures"])
+        self._alive.update(state["alive"])
+        self._before = state["before"]
+        if self._steps % self.every == 0:
+            self._listen()
+        else:
+            self._deafen()
+
     def _reset(self) -> None:
         self._steps = 0
         self._clipped: Tensor | int = 0
@@ -120,11 +142,12 @@ class Monitor:
     def _hear(self, name: str, module: nn.Module, features: Any) -> None:
         if not module.training or not isinstance(features, Tensor):
             return
+        if self._steps % self.every:  # a forward pass behind the step that was meant
+            self._deafen()
+            return
         values = features.detach().float()
         self._figures[f"input_mean/{name}"].append(values.mean())
         self._figures[f"input_std/{name}"].append(values.std())
-        if self._steps % self.every:  # a forward pass beside the step that was meant
-            self._deafen()
 
     def _deafen(self) -> None:
         for hook in self._hooks:

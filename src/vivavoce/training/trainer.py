@@ -12,6 +12,7 @@ import torch
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
 from vivavoce.models.joint import JointModel
+from vivavoce.training.acting import Actor
 from vivavoce.training.checkpoint import TrainerState, load_state, load_weights, save_state, save_weights
 from vivavoce.training.config import TrainingConfig
 from vivavoce.training.console import Console
@@ -75,6 +76,7 @@ class Trainer:
         self.learner = Learner(config, model, loss, data.steps, self.share)
         self.progress = Progress()
         self.best = Best(config.early_stopping)
+        self.actor = Actor(config.act, self.learner, run)
         self._saved = time.monotonic()
 
     @property
@@ -92,14 +94,18 @@ class Trainer:
             Diverged: a loss or a gradient is no number.
         """
         keep_freed_memory()
-        freeze(self.learner.model, self.config.freeze, self.progress.epoch)
-        if self.progress.step == 0:
-            self._fit_head()
+        self.begin()
         with Console(self.config, self.data.steps, self.share.main) as console, self._events() as events:
             while not self.progress.finished:
                 losses = self._train_epoch(console, events)
                 self._end_epoch(losses, console, events, watch)
         return self.share.from_main(self._calibrate)
+
+    def begin(self) -> None:
+        """Let learn what is to learn, and before the first step solve what of the head has a closed form."""
+        freeze(self.learner.model, self.config.freeze, self.progress.epoch)
+        if self.progress.step == 0:
+            self._fit_head()
 
     def resume(self) -> None:
         """Continue behind the last checkpoint; where there is none, at the beginning.
@@ -113,6 +119,7 @@ class Trainer:
                 self.learner.load_state_dict(dict(state["learner"]))
                 self.progress = Progress(**state["progress"])
                 self.best.load_state_dict(state["best"])
+                self.actor.load_state_dict(state["actor"])
                 self.data.load_state_dict(state["data"])
             except (RuntimeError, ValueError, TypeError, KeyError) as error:
                 raise UserError(
@@ -164,17 +171,19 @@ class Trainer:
         cost = summary.pop("cost")
         at.epoch += 1
         at.sums, at.steps, at.seconds = [0.0] * len(at.sums), 0, 0.0
-        train = {**losses, "lr": self.learner.optimiser.param_groups[0]["lr"]}
+        train = {**losses, "lr": self.learner.optimiser.param_groups[0]["lr"], **self.learner.monitor.epoch_summary()}
         self.learner.schedule.end_epoch(cost)
         is_best = self.best.see(at.epoch, cost)
         at.finished = at.epoch >= self.config.epochs or self.best.enough(at.epoch)
         if self.share.main:
             self._record(train, summary, events)
+        look = self.share.from_main(self.actor.look)
+        at.finished = self.actor.act(look, at.epoch, self.share.main) or at.finished
         if self.share.main:
             if is_best:
                 save_weights(self.learner.judged, self.run.best_weights)
             self._save()
-        console.end(at.epoch, train, summary, "")
+        console.end(at.epoch, train, summary, look.headline)
         if watch is not None:
             watch(at.epoch, {**summary, "cost": cost})
 
@@ -241,6 +250,7 @@ class Trainer:
             "learner": self.learner.state_dict(),
             "progress": dict(vars(self.progress)),
             "best": self.best.state_dict(),
+            "actor": self.actor.state_dict(),
             "data": self.data.state_dict(),
         }
         save_state(state, self.run.state)
