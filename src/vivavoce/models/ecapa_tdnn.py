@@ -6,11 +6,11 @@ aggregation in TDNN based speaker verification", figure 2.
 
 from typing import Any, Literal, Self
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from vivavoce.models.layers.attentive import AttentiveStatistics, Context, Scorer
+from vivavoce.models.layers.frames_major import convolve, join, normalise
 from vivavoce.models.layers.padding import Padding
 from vivavoce.models.layers.pooling import VARIANCE_FLOOR
 from vivavoce.models.layers.res2net import Identity, Res2Conv
@@ -132,5 +132,5 @@ class EcapaTdnn(nn.Module):
         for block in self.blocks:
             outputs.append(block(x, mask))
             x = x + outputs[-1] if self.summed else outputs[-1]
-        x = self.aggregate_norm(self.aggregate(torch.cat(outputs, dim=1)).relu())
+        x = normalise(self.aggregate_norm, convolve(self.aggregate, join(outputs)).relu())
         return self.embedding_norm(self.embedding(self.pooled_norm(self.pooling(x, mask))))

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vivavoce.models.layers.frames_major import convolve, normalise
 from vivavoce.models.layers.masking import mask_channels_first
+from vivavoce.models.layers.moments import moments
 from vivavoce.models.layers.pooling import VARIANCE_FLOOR, uniform_weights
 
 # What the attention knows of the whole utterance beside a frame: nothing, or its mean and deviation: √max(σ², floor),
@@ -52,10 +54,14 @@ class AttentiveStatistics(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Pool ``(batch, channels, frames)`` to ``(batch, 2 · channels)``."""
         x = mask_channels_first(x, mask)
-        scores = self.score[1:](self._first_layer(x, mask))
-        if mask is not None:
+        _, rectifier, norm, tanh, last = self.score
+        hidden = tanh(normalise(norm, rectifier(self._first_layer(x, mask))))
+        scores = convolve(cast(nn.Conv1d, last), hidden)
+        if mask is None:
+            mean, variance = moments(x.transpose(1, 2), scores.transpose(1, 2))
+        else:
             scores = scores.masked_fill(~mask[:, None, :], float("-inf"))
-        mean, variance = _moments(x, scores.softmax(dim=2))
+            mean, variance = _weighted_moments(x, scores.softmax(dim=2))
         return torch.cat([mean, variance.clamp(min=self.floor).sqrt()], dim=1)
 
     def _first_layer(self, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -65,14 +71,17 @@ class AttentiveStatistics(nn.Module):
         """
         first = cast(nn.Conv1d, self.score[0])
         if self.context == "none":
-            return first(x)
+            return convolve(first, x)
         of_frames, of_context = first.weight.split([x.shape[1], 2 * x.shape[1]], dim=1)
         context = functional.linear(self._context(x, mask), of_context[:, :, 0], first.bias)
-        return functional.conv1d(x, of_frames) + context[:, :, None]
+        return functional.linear(x.transpose(1, 2), of_frames.flatten(1)).transpose(1, 2) + context[:, :, None]
 
     def _context(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Mean and deviation over each utterance's frames, ``(batch, 2 · channels)``."""
-        mean, variance = _moments(x, uniform_weights(x, mask))
+        if mask is None:
+            mean, variance = moments(x.transpose(1, 2))
+        else:
+            mean, variance = _weighted_moments(x, uniform_weights(x, mask))
         if self.context != "floored":
             count = x.new_full((len(x), 1), x.shape[2]) if mask is None else mask.sum(dim=1, keepdim=True).to(x.dtype)
             variance = variance * (count / (count - 1).clamp(min=1))
@@ -80,7 +89,7 @@ class AttentiveStatistics(nn.Module):
         return torch.cat([mean, (variance + self.floor if added else variance.clamp(min=self.floor)).sqrt()], dim=1)
 
 
-def _moments(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+def _weighted_moments(x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance over frames under ``weights`` ``(batch, channels | 1, frames)`` that sum to one."""
     mean = (x * weights).sum(dim=2)
     return mean, ((x - mean[:, :, None]).square() * weights).sum(dim=2)

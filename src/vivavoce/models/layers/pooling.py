@@ -34,7 +34,8 @@ def uniform_weights(x: Tensor, mask: Tensor | None) -> Tensor:
     """Equal weights over each utterance's frames, ``(batch, 1, frames)``."""
     if mask is None:
         return x.new_full((x.shape[0], 1, x.shape[2]), 1.0 / x.shape[2])
-    return (mask / mask.sum(dim=1, keepdim=True))[:, None, :].to(x.dtype)
+    exact = torch.promote_types(x.dtype, torch.float32)
+    return (mask.to(exact) / mask.sum(dim=1, keepdim=True))[:, None, :].to(x.dtype)
 
 
 class StatisticsPooling(nn.Module):

@@ -6,9 +6,9 @@ Source: Gao et al. 2019, "Res2Net: a new multi-scale backbone architecture", eq.
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
+from vivavoce.models.layers.frames_major import join
 from vivavoce.models.layers.padding import Padding
 from vivavoce.models.layers.tdnn import Tdnn
 
@@ -42,4 +42,4 @@ class Res2Conv(nn.Module):
         outputs: list[Tensor] = []
         for chunk, block in zip(chunks, self.blocks, strict=True):
             outputs.append(block(chunk + outputs[-1] if outputs else chunk, mask))
-        return torch.cat([passed, *outputs] if self.identity == "first" else [*outputs, passed], dim=1)
+        return join([passed, *outputs] if self.identity == "first" else [*outputs, passed])

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vivavoce.models.layers.frames_major import convolve, normalise
 from vivavoce.models.layers.masking import mask_channels_first
 from vivavoce.models.layers.padding import Padding, pad_reflect
 
@@ -54,5 +55,5 @@ class Tdnn(nn.Module):
             x = pad_reflect(x, self.context, mask)
         elif self.padding == "zero":
             x = mask_channels_first(x, mask)
-        x = self.conv(x)
-        return self.norm(functional.leaky_relu(x) if self.leaky else x.relu())
+        x = convolve(self.conv, x)
+        return normalise(self.norm, functional.leaky_relu(x) if self.leaky else x.relu())
