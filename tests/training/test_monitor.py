@@ -120,3 +120,27 @@ def test_watching_changes_no_weight():
         optimiser_.step()
     for one, other in zip(model.parameters(), alone.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_a_restored_monitor_gives_the_summary_of_one_never_stopped():
+    whole = []
+    for stop in (None, 1, 3, 4):
+        model, monitor, optimiser = setup(every=3)
+        for number in range(7):
+            torch.manual_seed(number)
+            step(model, monitor, optimiser, clip=1.0)
+            if number == stop:
+                state = monitor.state_dict()
+                monitor = Monitor(model, monitor_loss(monitor), every=3)
+                monitor.load_state_dict(state)
+        whole.append(monitor.epoch_summary())
+    assert all(summary == pytest.approx(whole[0], rel=1e-6) for summary in whole)
+    assert len(whole[0]) > 8
+
+
+def monitor_loss(monitor: Monitor) -> nn.Module:
+    """The losses that a monitor watches."""
+    loss = nn.Module()
+    loss.speaker = nn.Linear(2, 3)
+    loss.speaker.weight, loss.speaker.bias = (nn.Parameter(p.data) for p in monitor.parts["speaker_loss"])
+    return loss

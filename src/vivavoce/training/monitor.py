@@ -78,7 +78,7 @@ class Monitor:
         """What was seen of the epoch so far."""
         return {
             "steps": self._steps,
-            "clipped": self._clipped,
+            "clipped": int(self._clipped),
             "figures": {name: list(values) for name, values in self._figures.items()},
             "alive": {part: dict(rows) for part, rows in self._alive.items()},
             "before": {part: list(values) for part, values in self._before.items()},
@@ -89,8 +89,11 @@ class Monitor:
         self._reset()
         self._steps, self._clipped = state["steps"], state["clipped"]
         self._figures.update(state["figures"])
-        self._alive.update(state["alive"])
-        self._before = state["before"]
+        # A checkpoint is read onto the CPU, whatever it was written from.
+        devices = {part: weights[0].device for part, weights in self.parts.items()}
+        for part, alive in state["alive"].items():
+            self._alive[part] = {place: rows.to(devices[part]) for place, rows in alive.items()}
+        self._before = {part: [old.to(devices[part]) for old in values] for part, values in state["before"].items()}
         if self._steps % self.every == 0:
             self._listen()
         else:
@@ -120,6 +123,7 @@ class Monitor:
             self._figures[f"grad_norm/{part}"].append(found)
         self._before = {part: [_some(weight).clone() for weight in weights] for part, weights in self.parts.items()}
 
+    @torch.no_grad()
     def _compare(self) -> None:
         """How far the step that was looked at has moved the weights."""
         if not self._before:
