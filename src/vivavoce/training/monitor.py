@@ -50,6 +50,7 @@ class Monitor:
             self._clipped = self._clipped + (norm.detach() > clip_norm)
         if self._steps % self.every == 0:
             self._look(norm)
+            self._deafen()
         self._steps += 1
         if self._steps % self.every == 0:
             self._listen()
@@ -60,7 +61,8 @@ class Monitor:
         ``grad_norm/<part>``: before clipping, median of the steps; ``update_ratio/<part>``: norm of a step's change of
         the weights over their own norm; ``dead/<part>``: share of the units (rows of weight matrices) that had no
         gradient at all in any step, as a ReLU that is never active; ``clipped``: share of the steps whose gradients
-        were clipped; ``input_mean/<voice|echo>``, ``input_std/<voice|echo>``: of the normalised features.
+        were clipped; ``input_mean/<voice|echo>``, ``input_std/<voice|echo>``: of the normalised features, median
+        over the channels.
         """
         self._compare()
         summary = {name: _median(values) for name, values in self._figures.items()}
@@ -140,18 +142,19 @@ class Monitor:
         for name, attribute in INPUTS.items():
             module = getattr(self.model, attribute, None)
             if isinstance(module, nn.Module):
-                self._hooks.append(module.register_forward_hook(lambda m, _, out, name=name: self._hear(name, m, out)))
+                self._hooks.append(
+                    module.register_forward_hook(lambda m, given, out, name=name: self._hear(name, m, given, out))
+                )
 
     @torch.no_grad()
-    def _hear(self, name: str, module: nn.Module, features: Any) -> None:
+    def _hear(self, name: str, module: nn.Module, given: tuple[Any, ...], features: Any) -> None:
         if not module.training or not isinstance(features, Tensor):
             return
-        if self._steps % self.every:  # a forward pass behind the step that was meant
-            self._deafen()
-            return
-        values = features.detach().float()
-        self._figures[f"input_mean/{name}"].append(values.mean())
-        self._figures[f"input_std/{name}"].append(values.std())
+        mask = given[1] if len(given) > 1 else None  # padding is no input
+        frames = features.detach().float().flatten(0, -2) if mask is None else features.detach().float()[mask]
+        # Of the channel in the middle, since one that is constant in training may come to any scale.
+        self._figures[f"input_mean/{name}"].append(frames.mean(dim=0).median())
+        self._figures[f"input_std/{name}"].append(frames.std(dim=0).median())
 
     def _deafen(self) -> None:
         for hook in self._hooks:

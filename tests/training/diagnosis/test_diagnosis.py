@@ -9,7 +9,7 @@ from vivavoce.training.diagnosis.diagnosis import Diagnosis, diagnose
 from vivavoce.training.diagnosis.record import Facts
 from vivavoce.training.diagnosis.states import State
 
-from .invented import CONFIG, FLAT, HIGHER, LOWER, RATE, lines
+from .invented import CONFIG, FLAT, HIGHER, LOWER, lines
 
 HEALTHY = {
     **{"update_ratio/trunk": 5e-3, "update_ratio/head": 5e-3, "grad_norm/trunk": 1.0, "grad_norm/head": 1.0},

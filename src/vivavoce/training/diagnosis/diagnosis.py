@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vivavoce.training.diagnosis.advice import Advice, of_state
-from vivavoce.training.diagnosis.causes import Cause, find_causes
+from vivavoce.training.diagnosis.causes import TOO_LARGE, Cause, find_causes
 from vivavoce.training.diagnosis.record import Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
 from vivavoce.training.diagnosis.trend import Direction, Trend, estimate_trend
@@ -185,7 +185,8 @@ def _action(
         for task, state in states.items()
         if all(judge(curves[task].before(last)).state is state for last in range(1, HELD))
     }
-    if any(cause.name == "rate_too_high" for cause in causes):
+    now = [values[-1] for values in record.by_part("update_ratio").values() if len(values)]
+    if any(cause.name == "rate_too_high" for cause in causes) and max(now, default=0.0) > TOO_LARGE:
         return Action("lower_rate", "The learning rate is too high.", factor=0.1)
     done = [task for task, state in held.items() if state in (State.OVERFITTING, State.FINISHED)]
     going = [task for task, state in states.items() if state in (State.LEARNING, State.BOTTLENECK)]
