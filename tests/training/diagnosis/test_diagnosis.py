@@ -84,9 +84,7 @@ def test_what_the_data_are_known_for_comes_first():
     assert leaky.causes[0].evidence == ("2 speakers in both.",)
 
 
-@pytest.mark.parametrize(
-    ("train", "validation", "eer"), [(FLAT, LOWER, 0.1), (LOWER, 0.3 * LOWER, 0.1), (LOWER, FLAT, 0.5)]
-)
+@pytest.mark.parametrize(("train", "validation", "eer"), [(FLAT, LOWER, 0.1), (LOWER, LOWER, 0.0), (LOWER, FLAT, 0.5)])
 def test_curves_that_no_right_data_give_ask_for_an_audit(train, validation, eer):
     assert diagnose(lines(train, validation, eer), CONFIG).suspicious
 

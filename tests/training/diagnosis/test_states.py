@@ -70,6 +70,22 @@ def test_a_training_task_that_hardens_is_not_held_against_the_run():
     assert judge(Curves(harder.train, harder.validation).before(18)).state.is_alarm
 
 
+def test_validation_that_was_far_better_once_has_been_overfitted():
+    turned = np.concatenate([np.linspace(1, 0.3, 8), np.linspace(0.3, 0.8, 8), np.full(14, 0.8)])
+    ended = np.concatenate([np.linspace(1, 0.3, 8), np.full(22, 0.3)])
+    rate = np.linspace(1, 0, 30)
+    settled = np.concatenate([LOWER[:15], np.full(15, LOWER[15])])
+    assert state(settled, turned, rate=rate, share_done=1.0) is State.OVERFITTING
+    assert state(settled, ended, rate=rate, share_done=1.0) is State.FINISHED
+
+
+def test_the_end_of_a_run_that_learned_is_an_answer_where_noise_hides_the_rest():
+    rate = np.linspace(1, 0, 30)
+    hidden = noisy(LOWER, 5, 0.9)
+    assert judge(Curves(LOWER, hidden, rate=rate, share_done=0.9)).state is State.TOO_EARLY
+    assert judge(Curves(LOWER, hidden, rate=rate, share_done=1.0)).state is State.FINISHED
+
+
 def test_an_alarm_must_have_held():
     turned = noisy(LOWER, 1)
     turned[-12:] *= np.linspace(1, 2.5, 12)

@@ -20,9 +20,10 @@ OFFSET_STDS, OFFSET, LEAST_STD, MOST_STD = 1.0, 2.0, 0.05, 20.0
 DWARFS = 100.0
 # Update of a step over the weights, median of an epoch. About 1e-3 is a common rule of thumb; the default rate gives
 # 2e-3 to 5e-3 at its peak (benchmarks/provoked_runs.py).
-TOO_LARGE, TOO_SMALL = 0.05, 1e-4
+USUAL, TOO_LARGE, TOO_SMALL = 3e-3, 0.05, 1e-4
 SPIKE = 1.15  # of the training loss from one epoch to the next
 AT_CHANCE = 0.4  # error rate
+UNLEARNED, FEWEST_UNLEARNED = 0.7, 8  # share of a training loss that is left, after so many epochs
 FEW_RECORDINGS, FEW_SPEAKERS = 60, 5
 GAP = 3.0  # validation loss over training loss
 
@@ -162,7 +163,8 @@ def rate_too_high(record: Record, states: States) -> Cause | None:
     if not (bold or not np.isfinite(total).all() or (not ratios and spikes > 2)):
         return None
     expect = "The training loss falls without jumps; steps change the weights by some thousandths of their size."
-    sets = (rate_times(record, 0.1 if not bold or largest[part or ""] < 1 else 0.01), "training.clip_norm=1.0")
+    factor = USUAL / largest[part] if part is not None and bold else 0.1
+    sets = (rate_times(record, factor), "training.clip_norm=1.0")
     return Cause("rate_too_high", "the learning rate is too high", tuple(evidence), Advice(sets, expect))
 
 
@@ -175,12 +177,11 @@ def rate_too_low(record: Record, states: States) -> Cause | None:
     # Losses that fell a great deal all the same have no use for larger steps.
     if (fallen and max(fallen) > 0.5) or states.get("speaker") is State.FINISHED:
         return None
-    evidence = [f"A step changes the weights by {max(ratios):.1e} of their size at most, a tenth of what is usual."]
+    evidence = [f"A step changes the weights by {max(ratios):.1e} of their size at most; {USUAL:.0e} is usual."]
     evidence += [f"The training losses fell by {100 * max(fallen):.0f} % in {record.epochs} epochs."] if fallen else []
     expect = "Training losses fall several times as fast within two epochs."
-    return Cause(
-        "rate_too_low", "the learning rate is too low", tuple(evidence), Advice((rate_times(record, 100.0),), expect)
-    )
+    advice = Advice((rate_times(record, USUAL / max(ratios)),), expect)
+    return Cause("rate_too_low", "the learning rate is too low", tuple(evidence), advice)
 
 
 def tiny_data(record: Record, states: States) -> Cause | None:
@@ -206,29 +207,42 @@ def tiny_data(record: Record, states: States) -> Cause | None:
 
 
 def labels(record: Record, states: States) -> Cause | None:
-    """Validation stays at chance although training goes as it should, or the audit finds labels that are wrong."""
+    """Steps of a usual size teach nothing that holds on validation, as where labels do not go with the recordings."""
     evidence = []
+    ratios = [values.max() for values in record.by_part("update_ratio").values() if len(values)]
+    if ratios and max(ratios) <= TOO_SMALL:
+        return None  # nothing was learned since nothing moved
     for task in record.tasks:
-        best = record.best_eer(task)
+        best, curves = record.best_eer(task), record.curves(task)
         if _at_chance(record, task):
             evidence.append(
                 f"{task.capitalize()}: the error rate on validation was never below {100 * best:.0f} %, where chance "
                 f"is {100 * CHANCE_EER:.0f} %."
             )
-    if not evidence or record.epochs < 5:
+        elif (
+            task == "speaker"
+            and _unlearned(curves.train)
+            and level(curves.validation, last=True) > level(curves.validation)
+        ):
+            evidence.append(
+                f"Speaker: the training loss went from {level(curves.train):.2g} to "
+                f"{level(curves.train, last=True):.2g}, and validation became worse from the first epoch on."
+            )
+    if not evidence or record.epochs < FEWEST_UNLEARNED:
         return None
     evidence += record.facts.wrong[:3]
     advice = Advice(
         (),
-        "With right labels the error rate on validation leaves chance within the first epochs.",
+        "With right labels the error rate on validation falls within the first epochs.",
         "Check how speakers and kinds come into the manifest; listen to some (vivavoce audit MANIFEST --run RUN).",
     )
-    return Cause(
-        "labels",
-        "validation stays at chance, as with labels that do not go with the recordings",
-        tuple(evidence),
-        advice,
-    )
+    says = "training teaches nothing that holds, as with labels that do not go with the recordings"
+    return Cause("labels", says, tuple(evidence), advice)
+
+
+def _unlearned(train: np.ndarray) -> bool:
+    """A training loss that has hardly come down."""
+    return level(train, last=True) > UNLEARNED * level(train)
 
 
 def _at_chance(record: Record, task: str) -> bool:

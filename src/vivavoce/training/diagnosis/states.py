@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from scipy.signal import medfilt
 
 from vivavoce.training.diagnosis.trend import NOTHING, Direction, Trend, estimate_trend, level
 
@@ -17,6 +18,10 @@ RATE_ENDED = 0.2
 # Towards the end of a schedule a training loss that falls by no more than this, validation at its best, is no fault.
 LAST_POLISH = 0.15
 NEAR_BEST = 1.05
+# Validation this much above its best, and by so many deviations of its noise, has been better for good reason.
+FAR_ABOVE, NOISES = 1.5, 4.0
+# How sure a verdict is that rests on the end of the run and not on its curves.
+UNSURE = 0.5
 # Change over the last quarter that a verdict needs beside one curve that is flat.
 PLAIN = 0.06
 # Part of the 98 % intervals, taken together, by which two changes must differ: one chance in twenty.
@@ -118,6 +123,10 @@ def _judge_once(curves: Curves) -> Judgement:
     if curves.hardening and train is NOTHING and validation.direction is Direction.FALLING:
         return Judgement(State.LEARNING, validation.sure, train, validation)
     state = _state(train, validation, curves)
+    if state in (State.TOO_EARLY, State.FINISHED, State.BOTTLENECK) and _risen(curves, validation):
+        return Judgement(State.OVERFITTING, UNSURE, train, validation)
+    if state is State.TOO_EARLY and _over(curves):
+        return Judgement(State.FINISHED, UNSURE, train, validation)
     confidence = 0.0 if state is State.TOO_EARLY else min(train.sure, validation.sure)
     return Judgement(state, confidence, train, validation)
 
@@ -165,6 +174,27 @@ def _both_flat(curves: Curves) -> State:
     if curves.warming or len(curves.train) < FEWEST_FLAT or (learned and curves.coming_down):
         return State.TOO_EARLY
     return State.BOTTLENECK
+
+
+def _over(curves: Curves) -> bool:
+    """All planned epochs are over, both curves came down, and validation does not rise."""
+    if not (curves.share_done is not None and curves.share_done >= 1 and curves.schedule_ended and _learned(curves)):
+        return False
+    return estimate_trend(curves.validation).direction is not Direction.RISING
+
+
+def _risen(curves: Curves, validation: Trend) -> bool:
+    """Training has come down, validation is far above its best, beyond its noise, and does not fall."""
+    if (
+        validation.window == 0
+        or validation.direction is Direction.FALLING
+        or not _fallen(curves.train, curves.chance[0])
+    ):
+        return False
+    offset = 0.05 * max(level(curves.validation), curves.chance[1] or 0.0)
+    best = float(np.min(medfilt(curves.validation, 3)[1:-1]))  # it pads with zeros
+    risen = math.log((level(curves.validation, last=True) + offset) / (best + offset))
+    return risen > max(math.log(FAR_ABOVE), NOISES * validation.noise)
 
 
 def _polishing(train: Trend, curves: Curves) -> bool:
