@@ -4,6 +4,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
+from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
 from vivavoce.settings import load_settings
 from vivavoce.simulate.config import SimulationConfig
@@ -153,3 +154,22 @@ def test_impossible_spread_is_refused() -> None:
 def test_empty_file_is_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("")
     assert load_settings(Experiment, tmp_path / "a.yaml") == Experiment()
+
+
+def test_another_type_by_override_leaves_the_keys_behind_that_only_the_file_s_type_had(tmp_path):
+    path = tmp_path / "config.yaml"
+    text = "data: {train: a, validation: b}\nspeaker: {type: aam, margin: 0.3, scale: 20}\n"
+    path.write_text(text + "training: {schedule: {type: cosine, warmup_share: 0.1, end: 0.5}}\n")
+    sets = ["speaker.type=softmax", "training.schedule.type=plateau"]
+    changed = load_settings(ExperimentConfig, path, sets)
+    assert changed.speaker.type == "softmax"
+    assert (changed.training.schedule.type, changed.training.schedule.warmup_share) == ("plateau", 0.1)
+    kept = load_settings(ExperimentConfig, path, ["speaker.type=am"]).speaker
+    assert (kept.type, kept.margin, kept.scale) == ("am", 0.3, 20)
+    # What the user sets in the same breath is not dropped in silence.
+    with pytest.raises(UserError, match=r"speaker\.margin \(from --set\) is unknown"):
+        load_settings(ExperimentConfig, path, ["speaker.margin=0.1", "speaker.type=softmax"])
+    # A typo is named even where the type changes.
+    path.write_text(text.replace("scale", "scael"))
+    with pytest.raises(UserError, match=r"speaker\.scael"):
+        load_settings(ExperimentConfig, path, ["speaker.type=am"])

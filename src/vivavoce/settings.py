@@ -37,6 +37,7 @@ def load_settings(
     for override in overrides:
         path, value = _parse(override)
         _put(tree, path, value, model_class, override)
+        _forget_other_type(tree, path, model_class, sources)
         kept = {end: source for end, source in sources.items() if not _one_inside_other(end, tuple(path))}
         sources = kept | dict.fromkeys(_ends(value, tuple(path)), "--set")
     try:
@@ -152,6 +153,32 @@ def _put(tree: dict[str, Any], path: list[str], value: Any, model_class: type[Ba
             tree[part] = _needed_defaults(model_class, path[:depth])
         tree = tree[part]
     tree[path[-1]] = value
+
+
+def _forget_other_type(tree: dict[str, Any], path: list[str], model_class: type[BaseModel], sources: Sources) -> None:
+    """Where an override chooses another type of a section, drop the file's keys that only the type before had."""
+    section: Any = tree
+    for part in path[:-1]:
+        section = section[part]
+    field = (_model_at(model_class, path[:-2]) or model_class).model_fields.get(path[-2]) if len(path) > 1 else None
+    if field is None:
+        return
+    models = _models_in(field.annotation)
+    chosen = [model for model in models if _is_tag_of(model, path[-1], section[path[-1]])]
+    if not chosen:
+        return
+    known = {key for model in chosen for key in model.model_fields}
+    others = {key for model in models for key in model.model_fields} - known
+    for key in [key for key in section if key in others]:
+        ends = [end for end in sources if end[: len(path)] == (*path[:-1], key)]
+        if all(sources[end] != "--set" for end in ends):
+            del section[key]
+
+
+def _is_tag_of(model: type[BaseModel], key: str, value: Any) -> bool:
+    """Whether ``key`` is what tells ``model`` from the others of its union, and has its value."""
+    field = model.model_fields.get(key)
+    return field is not None and _is_tag(field.annotation) and get_args(field.annotation)[0] == value
 
 
 def _may_have_keys(model_class: type[BaseModel], path: Sequence[str]) -> bool:
