@@ -94,6 +94,22 @@ def test_inputs_are_heard_in_training_alone():
     assert "input_mean/voice" not in monitor.epoch_summary()
 
 
+def test_padding_is_no_input():
+    class Masked(nn.Module):
+        def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+            return x
+
+    model, monitor, _ = setup()
+    model.voice_stats = Masked()
+    monitor = Monitor(model, nn.Module(), every=1)
+    features, mask = torch.randn(4, 50, 3), torch.arange(50)[None, :] < torch.tensor([50, 10, 10, 10])[:, None]
+    features[~mask] = -1000.0
+    model.voice_stats(features, mask)
+    summary = monitor.epoch_summary()
+    assert summary["input_mean/voice"] == pytest.approx(0, abs=0.3)
+    assert summary["input_std/voice"] == pytest.approx(1, abs=0.3)
+
+
 def test_a_short_epoch_is_looked_at_and_a_long_one_now_and_then():
     model, monitor, optimiser = setup(every=5)
     for steps in (1, 3, 12):

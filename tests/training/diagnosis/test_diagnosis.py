@@ -173,3 +173,25 @@ def test_the_kind_that_lags_behind_is_named():
 def test_the_whole_is_plain_json():
     found = diagnose(lines(FLAT, HIGHER, **HEALTHY), CONFIG, Facts(20, 2, ("a",), ("b",), "c")).to_dict()
     assert json.loads(json.dumps(found, allow_nan=False))["cause"] == "leak"
+
+
+def test_no_rate_is_lowered_and_no_label_doubted_where_steps_are_too_small():
+    tiny_steps = {**HEALTHY, "update_ratio/trunk": 1e-6, "update_ratio/head": 2e-6}
+    found = diagnose(lines(FLAT, FLAT, 0.5, **tiny_steps), CONFIG)
+    assert [cause.name for cause in found.causes] == ["rate_too_low"]
+    assert found.action.kind == "none"
+
+
+@pytest.mark.parametrize(
+    ("task", "changes"),
+    [
+        ("speaker", {"speaker": {"margin": 0.2}, "training": {"epochs": 40, "margin_warmup_share": 0.5}}),
+        ("liveness", {"training": {"epochs": 40, "negatives": {"curriculum": {"over": 0.5}}}}),
+    ],
+)
+def test_a_margin_or_negatives_that_grow_are_waited_for(task, changes):
+    given = lines(HIGHER, LOWER)[: 2 * 20]
+    waited, other = diagnose(given, changes), "liveness" if task == "speaker" else "speaker"
+    assert states(waited)[task] is State.LEARNING
+    assert states(waited)[other] is State.DATA
+    assert any("harder until epoch 20" in sentence for found in waited.tasks for sentence in found.evidence)
