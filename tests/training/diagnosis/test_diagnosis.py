@@ -195,3 +195,14 @@ def test_a_margin_or_negatives_that_grow_are_waited_for(task, changes):
     assert states(waited)[task] is State.LEARNING
     assert states(waited)[other] is State.DATA
     assert any("harder until epoch 20" in sentence for found in waited.tasks for sentence in found.evidence)
+
+
+def test_small_steps_of_a_warm_up_are_no_rate_that_is_too_low():
+    """A rate that rises from nothing to its peak over half of a run begins with steps of nothing."""
+    tiny_steps = {**HEALTHY, "update_ratio/trunk": 1e-6, "update_ratio/head": 2e-6}
+    given = lines(FLAT, FLAT, **tiny_steps)
+    first = [line for line in given if line["epoch"] == 1]
+    assert diagnose(first, CONFIG).cause == "none"
+    rising = [{**line, "lr": 1e-3 * line["epoch"]} if "lr" in line else line for line in given]
+    assert any("lr" in line for line in given)
+    assert diagnose(rising, CONFIG).cause != "rate_too_low"

@@ -23,6 +23,7 @@ DWARFS = 100.0
 USUAL, TOO_LARGE, TOO_SMALL = 3e-3, 0.05, 1e-4
 SPIKE = 1.15  # of the training loss from one epoch to the next
 AT_CHANCE = 0.4  # error rate
+SHOWN = 4  # epochs after which steps that are too small show
 UNLEARNED, FEWEST_UNLEARNED = 0.7, 8  # share of a training loss that is left, after so many epochs
 FEW_RECORDINGS, FEW_SPEAKERS = 60, 5
 GAP = 3.0  # validation loss over training loss
@@ -169,7 +170,9 @@ def rate_too_high(record: Record, states: States) -> Cause | None:
 
 
 def rate_too_low(record: Record, states: States) -> Cause | None:
-    """Steps too small to get anywhere."""
+    """Steps too small to get anywhere, and not because the rate still warms up."""
+    if record.epochs < SHOWN or (record.rate[-1] > 1.01 * record.rate[-2]):
+        return None
     ratios = [values.max() for part, values in record.by_part("update_ratio").items() if len(values)]
     if not ratios or max(ratios) > TOO_SMALL or max(ratios) <= STANDS_STILL:
         return None
