@@ -206,3 +206,14 @@ def test_small_steps_of_a_warm_up_are_no_rate_that_is_too_low():
     rising = [{**line, "lr": 1e-3 * line["epoch"]} if "lr" in line else line for line in given]
     assert any("lr" in line for line in given)
     assert diagnose(rising, CONFIG).cause != "rate_too_low"
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "doubted"), [(0.8, 1.3, True), (0.8, 0.5, False), (0.3, 1.3, False), (1.0, 1.0, False)]
+)
+def test_labels_are_doubted_where_training_hardly_falls_and_validation_is_worse_than_at_first(
+    train, validation, doubted
+):
+    courses = [np.linspace(1, end, 30) for end in (train, validation)]
+    found = diagnose(lines(*courses, 0.3, **HEALTHY), CONFIG)
+    assert (found.cause == "labels") is doubted

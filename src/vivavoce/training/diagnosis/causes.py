@@ -25,6 +25,7 @@ SPIKE = 1.15  # of the training loss from one epoch to the next
 AT_CHANCE = 0.4  # error rate
 SHOWN = 4  # epochs after which steps that are too small show
 UNLEARNED, FEWEST_UNLEARNED = 0.7, 8  # share of a training loss that is left, after so many epochs
+WORSE = 1.05  # times the first epoch's validation loss; one that only stands is a bottleneck
 FEW_RECORDINGS, FEW_SPEAKERS = 60, 5
 GAP = 3.0  # validation loss over training loss
 
@@ -222,14 +223,10 @@ def labels(record: Record, states: States) -> Cause | None:
                 f"{task.capitalize()}: the error rate on validation was never below {100 * best:.0f} %, where chance "
                 f"is {100 * CHANCE_EER:.0f} %."
             )
-        elif (
-            task == "speaker"
-            and _unlearned(curves.train)
-            and level(curves.validation, last=True) > level(curves.validation)
-        ):
+        elif task == "speaker" and _unlearned(curves.train) and _worse(curves.validation):
             evidence.append(
                 f"Speaker: the training loss went from {level(curves.train):.2g} to "
-                f"{level(curves.train, last=True):.2g}, and validation became worse from the first epoch on."
+                f"{level(curves.train, last=True):.2g}, and validation is worse than after the first epoch."
             )
     if not evidence or record.epochs < FEWEST_UNLEARNED:
         return None
@@ -246,6 +243,11 @@ def labels(record: Record, states: States) -> Cause | None:
 def _unlearned(train: np.ndarray) -> bool:
     """A training loss that has hardly come down."""
     return level(train, last=True) > UNLEARNED * level(train)
+
+
+def _worse(validation: np.ndarray) -> bool:
+    """A validation curve that ends above where its first epoch left it."""
+    return level(validation, last=True) > WORSE * validation[0]
 
 
 def _at_chance(record: Record, task: str) -> bool:
