@@ -20,6 +20,7 @@ def diagnosis_curves(result: Result) -> str:
         ['all pairs told wrong (the rest is "too early to say")', percent(everything["wrong"]), "–"],
         ["alarms an epoch in healthy runs that are asked at every epoch", percent(live["alarms an epoch"]), "–"],
         ["healthy runs with an alarm at any epoch", percent(live["runs with an alarm"]), "–"],
+        ["healthy runs with an alarm that lasts until training would act", percent(live["runs acted on"]), "–"],
     ]
     reached = (
         answered(clear["right"] >= asked["right"]),

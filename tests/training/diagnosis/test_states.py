@@ -5,7 +5,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from vivavoce.training.diagnosis.states import Curves, State, _judge_once, judge
+from vivavoce.training.diagnosis.states import HELD, Curves, State, _judge_once, judge
 
 from .invented import FLAT, HIGHER, LOWER, noisy
 
@@ -95,8 +95,8 @@ def test_an_alarm_must_have_held():
     assert once[0] is held[0] is State.LEARNING
     assert once[-1] is held[-1] is State.OVERFITTING
     first = once.index(State.OVERFITTING)
-    assert held[first] is State.TOO_EARLY
-    assert held[first + 1] is State.OVERFITTING
+    assert held[first : first + HELD - 1] == [State.TOO_EARLY] * (HELD - 1)
+    assert held[first + HELD - 1] is State.OVERFITTING
 
 
 def test_invented_curves_are_told_apart(benchmark):

@@ -13,8 +13,8 @@ from vivavoce.training.diagnosis.record import Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
 from vivavoce.training.diagnosis.trend import Direction, Trend, estimate_trend
 
-# Epochs in a row that must have said the same before something is done by itself.
-HELD = 4
+# Epochs in a row that must have said the same before something is done by itself: this share of the run, and so many.
+HELD_SHARE, HELD = 1 / 6, 4
 LOWER_BY = 0.3
 KIND_WORSE = 2.0  # an attack's loss over the mean of all
 # Error rates on validation that are better than unseen speakers give; they may have been trained on.
@@ -180,23 +180,32 @@ def _action(
     """What may be done by itself: only what has held for several epochs, and can do no harm."""
     if not states or record.epochs < 2 * HELD:
         return Action()
-    held = {
+    lasting = {
         task: state
         for task, state in states.items()
-        if all(judge(curves[task].before(last)).state is state for last in range(1, HELD))
+        if (state.is_alarm or state is State.FINISHED) and _has_held(curves[task], state)
     }
     now = [values[-1] for values in record.by_part("update_ratio").values() if len(values)]
     if any(cause.name == "rate_too_high" for cause in causes) and max(now, default=0.0) > TOO_LARGE:
         return Action("lower_rate", "The learning rate is too high.", factor=0.1)
-    done = [task for task, state in held.items() if state in (State.OVERFITTING, State.FINISHED)]
+    done = [task for task, state in lasting.items() if state in (State.OVERFITTING, State.FINISHED)]
     going = [task for task, state in states.items() if state in (State.LEARNING, State.BOTTLENECK)]
-    if len(done) == len(states) and any(held[task] is State.OVERFITTING for task in done):
-        return Action("stop", f"No task has gained on validation for {HELD} epochs or more.")
+    if len(done) == len(states) and any(lasting[task] is State.OVERFITTING for task in done):
+        return Action("stop", "No task gains on validation any more.")
     if done and len(going) == 1:
         return Action("focus", f"The {done[0]} task gains nothing more, the {going[0]} task does.", task=going[0])
     if causes:  # what is wrong is something else, and a lower rate would hide it
         return Action()
-    stuck = [task for task, state in held.items() if state is State.BOTTLENECK]
+    stuck = [task for task, state in lasting.items() if state is State.BOTTLENECK]
     if stuck:
         return Action("lower_rate", f"Both curves of the {stuck[0]} task have been flat.", factor=LOWER_BY)
     return Action()
+
+
+def held(epochs: int) -> int:
+    """Epochs that a state must have been the same for, at the end of so many, to be acted on."""
+    return max(HELD, math.ceil(HELD_SHARE * epochs))
+
+
+def _has_held(curves: Curves, state: State) -> bool:
+    return all(judge(curves.before(last)).state is state for last in range(1, held(len(curves.train))))

@@ -22,6 +22,8 @@ NEAR_BEST = 1.05
 FAR_ABOVE, NOISES = 1.5, 4.0
 # How sure a verdict is that rests on the end of the run and not on its curves.
 UNSURE = 0.5
+# Epochs in a row that must have given an alarm.
+HELD = 3
 # Change over the last quarter that a verdict needs beside one curve that is flat.
 PLAIN = 0.06
 # Part of the 98 % intervals, taken together, by which two changes must differ: one chance in twenty.
@@ -103,16 +105,15 @@ class Judgement:
 
 
 def judge(curves: Curves) -> Judgement:
-    """Judge a task's curves; what is to be done something about must have held for two epochs.
+    """Judge a task's curves; what is to be done something about must have held for three epochs.
 
     Each epoch of a run asks anew, so that a rare accident of noise would come up in some epoch of many a run; that it
-    comes twice in a row with the same answer is far rarer.
+    comes three times in a row with the same answer is far rarer.
     """
     now = _judge_once(curves)
     if not now.state.is_alarm:
         return now
-    before = _judge_once(curves.before(1))
-    if before.state is now.state:
+    if all(_judge_once(curves.before(last)).state is now.state for last in range(1, HELD)):
         return now
     return Judgement(State.TOO_EARLY, 0.0, now.train, now.validation)
 
