@@ -1,7 +1,7 @@
 # make quickstart   the main job, from nothing to four verdicts
 # make test         the test suite (what is marked slow is left to .ci/run)
 # make check        style and types
-# make bench        every figure of docs/benchmarks.md, on ../shared/data (about an hour and a half on two cores);
+# make bench        every figure of docs/benchmarks.md, on ../shared/data (about four hours on two cores);
 #                   VOCALTRACTLAB_PYTHON names an interpreter with vocaltractlab-cython (see judges_vocaltract.py);
 #                   without one that judge is left out
 
@@ -52,6 +52,14 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/online_path.py
 	$(BIN)/python benchmarks/offline_online.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/training_step.py
+	$(BIN)/python benchmarks/trainer_loop.py
+	$(BIN)/python benchmarks/speaker_scratch.py
+	$(BIN)/python benchmarks/multitask.py
+	$(BIN)/python benchmarks/diagnosis_curves.py
+	$(BIN)/python benchmarks/provoked_runs.py
+	$(BIN)/python benchmarks/peer_parity.py
+	$(BIN)/python benchmarks/pretrained_speaker.py
 	$(BIN)/python benchmarks/render.py
 
 clean:

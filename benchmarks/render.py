@@ -1,8 +1,8 @@
-"""Rewrite the tables of docs/benchmarks.md from benchmarks/results/*.json, so that no figure is typed by hand.
+"""Rewrite the marked tables of docs/*.md from benchmarks/results/*.json, so that no figure is typed by hand.
 
     python benchmarks/render.py [--check]
 
-A table stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; `SECTIONS` says what fills it. Where a result
+A table stands between ``<!-- begin NAME -->`` and ``<!-- end NAME -->``; `PAGES` says what fills it. Where a result
 is missing nothing stands between the two.
 """
 
@@ -16,13 +16,16 @@ from pathlib import Path
 from tables import LINE, Result, answered, percent, power, table
 from tables_abstention import abstention_reasons, abstention_sway
 from tables_data import audit_scale, memory, near_copies, offline_online, online_path, planted_faults
+from tables_diagnosis import DIAGNOSIS, VERDICTS
 from tables_liveness import LIVENESS
 from tables_shortcuts import shortcut_sidebands, shortcuts
+from tables_training import TRAINING
 from tables_ultrasense import ultrasense, ultrasense_claims
+from tables_weights import peer_parity
 from vivavoce.files import write_text
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "docs" / "benchmarks.md"
+DOCS = HERE.parent / "docs"
 RESULTS = HERE / "results"
 MARKED = re.compile(r"<!-- begin (?P<name>\w+) -->\n.*?<!-- end (?P=name) -->", re.DOTALL)
 # Groups of the realism table; what its figures are named is up to the scripts beside this one.
@@ -34,19 +37,20 @@ OWN = "No published figure, our own bound"
 GROUPS = (FITTED, MEASURED, CIRCULAR, OWN)
 
 
-def render(page: str, results: Path = RESULTS) -> str:
-    """Return ``page`` with every marked table made anew from the results.
+def render(page: str, results: Path = RESULTS, sections: "Sections | None" = None) -> str:
+    """Return ``page`` with every marked table made anew from the results; ``sections``: `SECTIONS`.
 
     Raises:
         ValueError: the page lacks the place of a table, has one twice, or has one that is not known.
     """
+    sections = SECTIONS if sections is None else sections
     names = [match["name"] for match in MARKED.finditer(page)]
-    if sorted(names) != sorted(SECTIONS):
-        raise ValueError(f"the page has places for {sorted(names)}, but there are tables {sorted(SECTIONS)}")
+    if sorted(names) != sorted(sections):
+        raise ValueError(f"the page has places for {sorted(names)}, but there are tables {sorted(sections)}")
 
     def fill(match: re.Match[str]) -> str:
         name = match["name"]
-        file, make = SECTIONS[name]
+        file, make = sections[name]
         path = results / file
         body = f"\n{make(json.loads(path.read_text(encoding='utf-8')))}\n\n" if path.is_file() else ""
         return f"<!-- begin {name} -->\n{body}<!-- end {name} -->"
@@ -159,7 +163,8 @@ def verify_latency(result: Result) -> str:
     return f"{what}\n\n{table(header, rows)}"
 
 
-SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
+Sections = dict[str, tuple[str, Callable[[Result], str]]]
+SECTIONS: Sections = {
     "frontends_agreement": ("frontends.json", frontends_agreement),
     "frontends_speed": ("frontends.json", frontends_speed),
     "simulator_speed": ("simulator_speed.json", simulator_speed),
@@ -179,7 +184,11 @@ SECTIONS: dict[str, tuple[str, Callable[[Result], str]]] = {
     "online_path": ("online_path.json", online_path),
     "offline_online": ("offline_online.json", offline_online),
     "memory": ("memory.json", memory),
+    **TRAINING,
+    "peer_parity": ("peer_parity.json", peer_parity),
+    **DIAGNOSIS,
 }
+PAGES: dict[str, Sections] = {"benchmarks.md": SECTIONS, "diagnosis.md": VERDICTS}
 
 
 def _group(row: Result) -> str:
@@ -200,14 +209,19 @@ def _answer(row: Result) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; end with 1 where the page is out of date")
-    parser.add_argument("--page", type=Path, default=PAGE)
+    parser.add_argument("--page", type=Path, nargs="+", default=[DOCS / name for name in PAGES])
     parser.add_argument("--results", type=Path, default=RESULTS)
     arguments = parser.parse_args()
-    old = arguments.page.read_text(encoding="utf-8")
-    new = render(old, arguments.results)
+    outdated = []
+    for path in arguments.page:
+        old = path.read_text(encoding="utf-8")
+        new = render(old, arguments.results, PAGES.get(path.name))
+        if not arguments.check:
+            write_text(path, new)
+        elif new != old:
+            outdated.append(str(path))
     if arguments.check:
-        sys.exit(f"{arguments.page} is out of date; run python benchmarks/render.py." if new != old else 0)
-    write_text(arguments.page, new)
+        sys.exit(f"{' and '.join(outdated)}: out of date; run python benchmarks/render.py." if outdated else 0)
 
 
 if __name__ == "__main__":

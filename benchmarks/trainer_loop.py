@@ -2,8 +2,9 @@
 
     python benchmarks/trainer_loop.py [--kills 100] [--quick]
 
-Overhead: the trainer with all it does in a step (seed, guard, clipping, schedule, monitor, console, logging), on batches
-that are ready and a model of one number, beside the same forward, backward and optimiser step in a bare loop, in turns.
+Overhead: the trainer with all it does in a step (seed, guard, clipping, schedule, monitor, console, logging), on
+batches that are ready and a model of one number, beside the same forward, backward and optimiser step in a bare loop,
+in turns.
 Checkpoints: the default model (ECAPA-TDNN of 512 channels) and its optimiser are saved; an epoch is that of as many
 recordings as speechocean's training speakers have, at the speed that this machine trains at. Kills: a tiny run that
 writes a checkpoint after every step is killed (SIGKILL) at random moments and resumed until it ends; after each kill
@@ -122,7 +123,8 @@ def overhead(folder: Path, steps: int, rounds: int) -> dict[str, Any]:
     """Milliseconds of a step beyond those of a bare loop, median of the rounds."""
     torch.set_num_threads(1)
     config = TrainingConfig(tasks=("speaker",), epochs=2 * rounds, precision="float32", device="cpu")
-    trainer = Trainer(config, 0, Nothing(), NoLoss(), Ready(steps), None, RunFolder(folder / "nothing"))  # type: ignore
+    run = RunFolder.create(folder / "nothing", config)
+    trainer = Trainer(config, 0, Nothing(), NoLoss(), Ready(steps), None, run)  # type: ignore
     extra, bare = [], []
     with trainer._events() as events, Console(config, steps) as console:
         for _ in range(rounds):
@@ -136,8 +138,9 @@ def overhead(folder: Path, steps: int, rounds: int) -> dict[str, Any]:
             bare.append(1e3 * (time.perf_counter() - began) / steps)
             extra.append(1e3 * with_loop / steps - bare[-1])
     found = statistics.median(extra)
+    reached = found <= MOST_OVERHEAD_MS
     return {
-        "what": "overhead of a step, ms", "value": found, "asked": MOST_OVERHEAD_MS, "reached": found <= MOST_OVERHEAD_MS,
+        "what": "overhead of a step, ms", "value": found, "asked": MOST_OVERHEAD_MS, "reached": reached,
         "bare loop, ms": statistics.median(bare), "steps": steps, "rounds": rounds,
     }  # fmt: skip
 
@@ -215,7 +218,7 @@ def train_until_killed(config: ExperimentConfig, run: RunFolder, seconds: float 
     """Train in another process, which is killed after some seconds; returns whether it had ended before."""
     process = os.fork()
     if not process:
-        sys.stderr = Path(os.devnull).open("w")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
         Experiment(config).train(run.path, resume=run.config.exists())
         os._exit(0)
     waited_until = time.monotonic() + (seconds if seconds is not None else 600)

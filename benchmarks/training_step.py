@@ -1,12 +1,12 @@
 """Speed of one training step of ECAPA-TDNN beside SpeechBrain's and WeSpeaker's network, in one run on two threads.
 
-    PYTHONPATH=../peers python benchmarks/training_step.py [--rounds 6] [--curves 200]
+    python benchmarks/training_step.py [--peers ../peers] [--rounds 6] [--curves 200]
 
 A step is forward, additive angular margin softmax over 200 speakers, backward and AdamW on 32 crops of 2 s (200 frames
 of 80 mels), C = 512, in float32 and under bfloat16 autocast. Rounds are interleaved and the fastest step of each
 network counts, so that other work on the machine harms none of them more. The peers' own model code is used where it
-can be imported; a peer that cannot be is left out with a sentence. Prints a table and writes
-benchmarks/results/training_step.json. About two minutes.
+can be imported, installed or from the folder ``--peers``; a peer that cannot be is left out with a sentence. Prints a
+table and writes benchmarks/results/training_step.json. About two minutes.
 
 ``--curves N`` trains ours and SpeechBrain's network besides for N steps from three seeds, each pair on the same crops
 of real speech (``--speech``, an index.csv with file, speaker and seconds), and writes the losses of both.
@@ -17,6 +17,7 @@ import csv
 import importlib
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,12 +47,15 @@ Network = tuple[nn.Module, Callable[[Tensor], Tensor]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peers", type=Path, help="folder that the peers' packages can be imported from")
     parser.add_argument("--rounds", type=int, default=6, help="timed steps of each network in each precision")
     parser.add_argument("--curves", type=int, default=0, metavar="N", help="compare the losses of N steps besides")
     parser.add_argument("--speech", type=Path, default=HERE.parents[1] / "shared/data/speechocean_adult16k/index.csv")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "training_step.json")
     options = parser.parse_args()
     torch.set_num_threads(THREADS)
+    if options.peers is not None:
+        sys.path.insert(0, str(options.peers))
     names, absent = [OURS], {}
     for peer, module in MODULES.items():
         try:

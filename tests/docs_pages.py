@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from vivavoce.audio import audio_info, read_audio, write_wav
 from vivavoce.corpus.importers import finish
 from vivavoce.corpus.manifest import Row, read_rows, write_rows
 from vivavoce.corpus.metadata import Kind
 from vivavoce.corpus.table import read_table
+from vivavoce.models.ecapa_tdnn import EcapaConfig
+from vivavoce.models.weights.ecapa import LAYOUTS
 from vivavoce.simulate.alignment import AlignmentCache
 
 from .tiny import Tiny, speak
@@ -93,6 +96,13 @@ def furnish(folder: Path, tiny: Tiny) -> None:
     for name in ("d", "again"):
         shutil.copy(live[3], folder / f"{name}.wav")
     _broken(folder, live[0])
+    torch.save(_peer(), folder / "avg_model.pt")
+
+
+def _peer() -> dict[str, torch.Tensor]:
+    """A checkpoint as WeSpeaker leaves one: its ECAPA-TDNN, untrained, and a classifier."""
+    trunk = EcapaConfig.preset("wespeaker", channels=512, pooled_channels=1536).build(80)
+    return {**LAYOUTS["wespeaker"].to_theirs(trunk.state_dict()), "projection.weight": torch.zeros(10, 192)}
 
 
 def _speech(folder: Path) -> None:

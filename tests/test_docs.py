@@ -35,9 +35,18 @@ SMALL = {
     "train": (
         *("--set", "model.trunk={channels: 16, pooled_channels: 32, embedding_dim: 16}"),
         *("--set", "model.head={channels: 16, dilations: [1, 2]}", "--set", "training.epochs=1"),
-        *("--set", "training.workers=1", "--set", "training.device=cpu"),
+        *("--set", "training.workers=1", "--set", "training.device=cpu", "--set", "training.log_every=1"),
+    ),
+    "lr-find": (
+        *("--set", "model.trunk={channels: 16, pooled_channels: 32, embedding_dim: 16}", "--steps", "30"),
+        *("--set", "model.head={channels: 16, dilations: [1, 2]}", "--set", "training.workers=1"),
     ),
     "simulate": ("--workers", "1"),
+    "tune": (
+        *("--trials", "1", "--set", "model.trunk={channels: 16, pooled_channels: 32, embedding_dim: 16}"),
+        *("--set", "model.head={channels: 16, dilations: [1, 2]}", "--set", "training.workers=1"),
+        *("--set", "training.epochs=1"),
+    ),
 }
 LONG = ("quickstart",)
 # A block that names these recordings needs them; the others do without.
@@ -54,6 +63,7 @@ def test_no_page_and_no_language_is_missed() -> None:
     assert languages.keys() >= {"README.md", "guide.md", "data.md", "decisions.md", "benchmarks.md", "liveness.md"}
     assert languages["README.md"] == {"bash", "python"}
     assert languages["guide.md"] == {"bash", "console", "python", "text"}
+    assert languages["training.md"] == {"", "bash", "console", "text", "yaml"}
     assert languages["data.md"] == {"bash", "console", "python"}
     assert languages["benchmarks.md"] == {"bash"}
 
@@ -96,7 +106,7 @@ def follow(shown: list[Block], monkeypatch: pytest.MonkeyPatch) -> None:
 def check_command(command: Command, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run one command, or where that would take long or leave the machine, check that it could be run."""
     program, *words = command.words
-    if program == "vivavoce" and words[0] not in LONG:
+    if program == "vivavoce" and words[0] not in LONG and not any(word.startswith("postgresql:") for word in words):
         result = run_cli(*words, *(() if command.fails else SMALL.get(words[0], ())))
         # An audit that finds errors has worked, and says so with 1.
         right = (2,) if command.fails else (0, 1) if words[0] == "audit" else (0,)
@@ -104,6 +114,9 @@ def check_command(command: Command, where: str, monkeypatch: pytest.MonkeyPatch)
         check_output(command, result, where)
     elif program == "vivavoce":
         check_options(words, where)
+    elif program == "torchrun":
+        assert importlib.util.find_spec("torch.distributed.run"), where
+        check_options(words[words.index("vivavoce") + 1 :], where)
     elif program == "make":
         assert set(words) <= make_targets(), where
     elif program == "python" and words[0].startswith("benchmarks/"):
