@@ -11,6 +11,7 @@ About ten minutes on two cores.
 """
 
 import argparse
+import json
 import os
 import shutil
 import time
@@ -197,21 +198,22 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7, help="of voices, recordings and trainings")
     parser.add_argument("--work", type=Path, default=Path("runs/provoked"))
     parser.add_argument("--only", nargs="+", choices=[run.name for run in RUNS], help="these runs alone, no picture")
-    parser.add_argument("--diagnose-only", action="store_true", help="train nothing, read the runs that are there")
+    parser.add_argument("--diagnose-only", action="store_true", help="train nothing, diagnose the runs of --out anew")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "provoked_runs.json")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs" / "diagnosis.svg")
     options = parser.parse_args()
     manifests = recordings(options.work, options.seed)
+    before = {run["name"]: run for run in json.loads(options.out.read_text())["runs"]} if options.diagnose_only else {}
     results = []
     for provoked in RUNS:
         if options.only and provoked.name not in options.only:
             continue
         began = time.monotonic()
-        folder, ended = options.work / "runs" / provoked.name, ""
-        if not options.diagnose_only:
-            ended = train(provoked, manifests, options.work, options.seed)[1]
-        run = RunFolder.open(folder)
-        trained = time.monotonic() - began
+        if options.diagnose_only:
+            run, ended = RunFolder.open(options.work / "runs" / provoked.name), before[provoked.name]["ended"]
+        else:
+            run, ended = train(provoked, manifests, options.work, options.seed)
+        trained = before[provoked.name]["seconds"] if options.diagnose_only else time.monotonic() - began
         found = inspect(run)
         results.append(
             {
