@@ -19,6 +19,7 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from vivavoce.errors import SaidElsewhere, UserError
+from vivavoce.models.layers.row_norm import remember
 
 T = TypeVar("T")
 # The first process computes features and validates while the others wait.
@@ -138,20 +139,11 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         mean = sums[:-1] / count
         centred = wide - mean.view(shape)
         variance = all_reduce(centred.square().sum(axes)) / count
-        self._remember(mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
+        remember(self, mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         normal = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             normal = normal * self.weight.view(shape) + self.bias.view(shape)
         return normal.to(input.dtype)
-
-    def _remember(self, mean: Tensor, variance: Tensor) -> None:
-        """Update the running statistics as `torch.nn.BatchNorm1d` does, with the unbiased variance."""
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        share = 1.0 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
 
 def share_norms(module: nn.Module, share: Share) -> None:
