@@ -61,22 +61,25 @@ class Experiment:
                 folder behind, unless it diverged.
         """
         with joined() as share:
-            recordings, leaks = self._recordings(allow_leak)
-            torch.manual_seed(self.config.seed)
-            model = build_model(self.config)
-            path, begin = Path(out), RunFolder.reopen if resume else RunFolder.create
-            share.from_main(lambda: str(begin(path, self.config).path))
-            run = RunFolder(path)
-            try:
-                if leaks and share.main:
-                    write_json(run.leaks, [leak.to_dict() for leak in leaks])
-                with self._trainer(run, model, recordings, resume, share) as trainer:
-                    trainer.fit(watch)
-            except UserError as error:
-                if share.main and not resume and not run.state.exists() and not isinstance(error, Diverged):
-                    shutil.rmtree(run.path, ignore_errors=True)
-                raise
-            return run
+            return self._train(share, Path(out), resume, allow_leak, watch)
+
+    def _train(self, share: Share, path: Path, resume: bool, allow_leak: bool, watch: Watch | None) -> RunFolder:
+        recordings, leaks = self._recordings(allow_leak)
+        torch.manual_seed(self.config.seed)
+        model = build_model(self.config)
+        begin = RunFolder.reopen if resume else RunFolder.create
+        share.from_main(lambda: str(begin(path, self.config).path))
+        run = RunFolder(path)
+        try:
+            if leaks and share.main:
+                write_json(run.leaks, [leak.to_dict() for leak in leaks])
+            with self._trainer(run, model, recordings, resume, share) as trainer:
+                trainer.fit(watch)
+        except UserError as error:
+            if share.main and not resume and not run.state.exists() and not isinstance(error, Diverged):
+                shutil.rmtree(run.path, ignore_errors=True)
+            raise
+        return run
 
     @contextmanager
     def prepared(self, allow_leak: bool = False) -> Iterator[Trainer]:

@@ -7,6 +7,7 @@ negatives, classes weighted alike) are those of one process with that batch, no 
 another, and batches need not divide evenly.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,10 +93,12 @@ def joined() -> Iterator[Share]:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
-    try:
-        yield Share(distributed.get_rank(), distributed.get_world_size())
-    finally:
-        distributed.destroy_process_group()
+    yield Share(distributed.get_rank(), distributed.get_world_size())
+    # What averages gradients must be gone before the group is: as its last owner it would wait for itself. After an
+    # error its frames still hold it, and the process ends in any case.
+    gc.collect()
+    distributed.barrier()
+    distributed.destroy_process_group()
 
 
 class _Gathered(torch.autograd.Function):
