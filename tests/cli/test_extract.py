@@ -70,13 +70,13 @@ def test_a_run_that_augments_online_is_repeated_and_resumed_exactly(tiny, tmp_pa
     words = ("train", tiny.config, *words, *AS_SPOKEN, "--out")
     assert run_cli(*words, tmp_path / "whole").code == 0
     assert losses(tmp_path / "whole")[0] != losses(tiny.run)[0]
-    keep = Trainer._keep
+    save = Trainer._save
 
-    def keep_and_die(self, scores):
-        keep(self, scores)
+    def save_and_die(self):
+        save(self)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Trainer, "_keep", keep_and_die)
+    monkeypatch.setattr(Trainer, "_save", save_and_die)
     assert run_cli(*words, tmp_path / "stopped").code != 0
     monkeypatch.undo()
     assert len(losses(tmp_path / "stopped")) == 2
