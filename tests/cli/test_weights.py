@@ -68,6 +68,38 @@ def test_mistakes_end_in_one_sentence_and_leave_nothing(checkpoint, tmp_path):
         assert_refused(run_cli("weights", "show", tmp_path), "There is no file")
 
 
+def test_nothing_that_is_there_is_written_over_but_by_the_same_import(checkpoint, tmp_path):
+    out = tmp_path / "trunk.safetensors"
+    write_checkpoint(tmp_path / "peer.safetensors", xvector("wespeaker"))
+    (tmp_path / "link.safetensors").symlink_to("peer.safetensors")
+    assert run_cli("weights", "import", checkpoint, "--from", "wespeaker", "--out", out).code == 0
+    (tmp_path / "mine.yaml").write_text("model: {}\n")
+    (tmp_path / "folder.yaml").mkdir()
+    with unchanged(tmp_path):
+        for source in ("peer.safetensors", "link.safetensors"):
+            words = ("import", tmp_path / source, "--from", "wespeaker", "--out", tmp_path / "peer.safetensors")
+            assert_refused(run_cli("weights", *words), f"would write over {tmp_path / source}")
+        assert_refused(run_cli("weights", "export", out, "--to", "wespeaker", "--out", out), "would write over")
+        for name in ("mine", "folder"):
+            words = ("import", checkpoint, "--from", "wespeaker", "--out", tmp_path / f"{name}.safetensors")
+            assert_refused(run_cli("weights", *words), f"{tmp_path / name}.yaml", "something else", "another --out")
+    again = run_cli("weights", "import", checkpoint, "--from", "wespeaker", "--out", out)
+    assert again.code == 0, again.err
+
+
+def test_a_runs_own_files_are_not_written_over(tiny):
+    weights = next(tiny.run.rglob("*.safetensors"))
+    with unchanged(tiny.run):
+        assert_refused(run_cli("weights", "export", tiny.run, "--to", "tao", "--out", weights), "would write over")
+
+
+def test_where_the_trunk_cannot_be_written_no_piece_of_configuration_stays(checkpoint, tmp_path):
+    (tmp_path / "out" / "trunk.safetensors").mkdir(parents=True)
+    out = tmp_path / "out" / "trunk.safetensors"
+    assert_refused(run_cli("weights", "import", checkpoint, "--from", "wespeaker", "--out", out), "cannot be written")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["trunk.safetensors"]
+
+
 def test_a_runs_trunk_is_exported_or_the_setting_named_that_forbids_it(tiny, tmp_path):
     refused = run_cli("weights", "export", tiny.run, "--to", "3dspeaker", "--out", tmp_path / "b.pt")
     assert_refused(refused, "3D-Speaker's ecapa cannot hold this trunk: model.trunk.")

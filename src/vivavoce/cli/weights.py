@@ -29,7 +29,7 @@ def import_(
     from vivavoce.models.weights.convert import import_checkpoint
     from vivavoce.models.weights.trunk_file import fragment_path
 
-    _check_suffix(out_file, (".safetensors",))
+    _check_out(out_file, file, (".safetensors",))
     imported = import_checkpoint(file, family, None if architecture == "auto" else architecture)
     imported.trunk.write(out_file)
     described = _describe(imported.trunk.info, imported.trunk.weights)
@@ -48,7 +48,7 @@ def export(
     from vivavoce.models.weights.checkpoint import write_checkpoint
     from vivavoce.models.weights.convert import export_trunk
 
-    _check_suffix(out_file, (".pt", ".safetensors"))
+    _check_out(out_file, source, (".pt", ".safetensors"))
     config, weights = _trunk(source)
     exported = export_trunk(config, weights, family)
     write_checkpoint(out_file, exported)
@@ -89,11 +89,15 @@ def _trunk(source: Path) -> tuple[Any, Any]:
     return trunk_config(trunk.info), trunk.weights
 
 
-def _check_suffix(path: Path, allowed: tuple[str, ...]) -> None:
+def _check_out(path: Path, source: Path, allowed: tuple[str, ...]) -> None:
+    """Refuse a name of another kind, and to write over what is read: a file, or one of a run's."""
     from vivavoce.errors import UserError
 
     if path.suffix not in allowed:
         raise UserError(f"--out {path} does not end in {' or '.join(allowed)}; change its name.")
+    place = path.resolve()
+    if path.exists() and source.resolve() in (place, *place.parents):
+        raise UserError(f"--out {path} would write over {source}, which is read; give another name.")
 
 
 def _describe(info: "TrunkInfo", weights: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vivavoce.errors import UserError
-from vivavoce.files import atomic_path, write_text
+from vivavoce.files import atomic_path
 from vivavoce.signal.normalize import NormConfig
 
 FORMAT = "vivavoce-trunk"
@@ -47,12 +47,23 @@ class TrunkFile:
     weights: dict[str, Tensor]
 
     def write(self, path: Path) -> None:
-        """Write the file and, beside it with the suffix `.yaml`, the piece of configuration that trains on from it."""
+        """Write the file and, beside it with the suffix `.yaml`, the piece of configuration that trains on from it.
+
+        Raises:
+            UserError: what stands under the piece's name is something else; neither is written.
+        """
+        fragment, text = fragment_path(path), _fragment(self.info, path).encode()
+        if fragment.exists() and not (fragment.is_file() and fragment.read_bytes() == text):
+            raise UserError(
+                f"{fragment}, where the configuration beside {path.name} belongs, exists and holds something else; "
+                "give another --out, or remove it."
+            )
         tensors = {key: value.contiguous() for key, value in self.weights.items()}
         metadata = {"info": self.info.model_dump_json()}
-        with atomic_path(path) as temporary:
+        # Both are whole before either has its name.
+        with atomic_path(fragment) as beside, atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata)
-        write_text(fragment_path(path), _fragment(self.info, path))
+            beside.write_bytes(text)
 
 
 def fragment_path(path: Path) -> Path:
