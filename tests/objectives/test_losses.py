@@ -89,6 +89,18 @@ def test_training_on_separable_embeddings_reaches_no_errors(config):
     assert loss(embeddings, labels).item() < 0.2 * first
 
 
+def test_softmax_can_be_sure_of_embeddings_of_any_length():
+    """Embeddings come with length one; logits of that size would never leave chance behind."""
+    torch.manual_seed(0)
+    loss = SoftmaxConfig().build(8, 4)
+    with torch.no_grad():
+        loss.classifier.weight.copy_(torch.eye(8)[:4])
+        loss.classifier.bias.zero_()
+    embeddings, labels = torch.eye(8)[:4], torch.arange(4)
+    torch.testing.assert_close(loss(embeddings, labels), loss(7 * embeddings, labels))
+    assert loss(embeddings, labels).item() < 1e-6
+
+
 def test_the_mix_of_classes_does_not_move_the_best_constant_logit():
     def best(live: int, attacks: int) -> float:
         logits = torch.linspace(-2, 2, 401)

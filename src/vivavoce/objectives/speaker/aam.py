@@ -27,6 +27,7 @@ class AamSoftmaxConfig(BaseModel):
 class AamSoftmaxLoss(MarginLoss):
     """Cross-entropy of scaled cosines, the target's angle widened by a margin.
 
+    -log(exp(s·cos(θ_y + m)) / (exp(s·cos(θ_y + m)) + Σ_{j≠y} exp(s·cos θ_j))), θ_j the angle to prototype j, y the own.
     Source: Deng et al. 2019, "ArcFace: additive angular margin loss for deep face recognition", eq. 3.
     """
 

@@ -26,6 +26,7 @@ class AmSoftmaxConfig(BaseModel):
 class AmSoftmaxLoss(MarginLoss):
     """Cross-entropy of scaled cosines, a margin taken off the target's.
 
+    -log(exp(s·(cos θ_y - m)) / (exp(s·(cos θ_y - m)) + Σ_{j≠y} exp(s·cos θ_j))), y the own prototype.
     Source: Wang H. et al. 2018, "CosFace: large margin cosine loss for deep face recognition", eq. 4; the same as Wang
     F. et al. 2018, "Additive margin softmax for face verification".
     """

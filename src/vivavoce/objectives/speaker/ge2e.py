@@ -26,6 +26,7 @@ class Ge2eConfig(BaseModel):
 class Ge2eLoss(ComparingLoss):
     """Cross-entropy of finding the own speaker's centroid among those of the batch.
 
+    -log softmax_k(w·cos(x, c_k))[own], w learnt, c_k the centroid of speaker k.
     The own centroid is of the speaker's other utterances: one that held the utterance itself would be found for that.
     Source: Wan et al. 2018, "Generalized end-to-end loss for speaker verification", eq. 5, 6 (softmax), 8 and 9.
     """

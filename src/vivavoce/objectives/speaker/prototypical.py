@@ -26,6 +26,7 @@ class PrototypicalConfig(BaseModel):
 class PrototypicalLoss(ComparingLoss):
     """Cross-entropy of matching each speaker's query, its last utterance in the batch, to the mean of its others.
 
+    -log softmax_k(w·cos(q_j, c_k))[j], q_j the query of speaker j, c_k the mean of speaker k's other utterances.
     Source: Chung et al. 2020, "In defence of metric learning for speaker recognition", section 2.2,
     "angular prototypical".
     """

@@ -26,7 +26,7 @@ class SubcentreAamConfig(BaseModel):
 
 
 class SubcentreAamLoss(MarginLoss):
-    """`AamSoftmaxLoss` against the nearest of K prototypes of each speaker.
+    """`AamSoftmaxLoss` against the nearest of K prototypes of each speaker: cos θ_j = max_k cos(x, w_jk).
 
     Recordings that are labelled wrongly or sound unlike the rest gather at a centre of their own and spoil the others
     less. Source: Deng et al. 2020, "Sub-center ArcFace: boosting face recognition by large-scale noisy web faces"; its
