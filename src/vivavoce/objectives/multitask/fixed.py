@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
@@ -78,5 +79,6 @@ class ScaleMatchedTasks(Multitask):
 
     def terms(self, speaker: Tensor, correlation: Tensor, progress: float, shared: Sequence[nn.Parameter]) -> Terms:
         """The speaker loss, and the correlation loss on its scale."""
-        ratio = (correlation / speaker.clamp(min=1e-12)).detach()
-        return Terms(speaker, correlation / ratio.clamp(min=1 / MOST_SCALE))
+        ratio = (correlation / speaker.clamp(min=1e-12)).detach().clamp(min=1 / MOST_SCALE)
+        # A batch in which no speakers could be compared has no scale to match, and still teaches the other task.
+        return Terms(speaker, correlation / torch.where(speaker > 0, ratio, 1.0))
