@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from vivavoce.models.layers.frames_major import convolve, join, normalise
 from vivavoce.models.layers.moments import moments
+from vivavoce.models.layers.pooling import frame_count
 
 
 def channels(batch: int, count: int, frames: int, frames_major: bool) -> Tensor:
@@ -90,3 +93,19 @@ def test_moments_of_bfloat16_are_summed_in_float32():
     assert mean.dtype == variance.dtype == torch.float32
     exact = plain_moments(x.bfloat16().float(), x.bfloat16().float())
     torch.testing.assert_close((mean, variance), exact, atol=1e-5, rtol=1e-5)
+
+
+def test_moments_of_no_utterances_are_none():
+    """A process gets an empty share where there are fewer utterances than processes."""
+    x = torch.empty(0, 5, 3).requires_grad_()
+    mean, variance = moments(x, x)
+    assert mean.shape == variance.shape == (0, 3)
+    (mean.sum() + variance.sum()).backward()
+    assert x.grad is not None
+
+
+@given(st.integers(2, 1000))
+def test_frames_are_counted_exactly_in_half_precision(frames):
+    x = torch.zeros(1, 2, frames, dtype=torch.bfloat16)
+    for mask in (None, torch.ones(1, frames, dtype=torch.bool)):
+        assert frame_count(x, mask).item() == frames

@@ -12,7 +12,7 @@ from torch.nn import functional
 from vivavoce.models.layers.frames_major import convolve, normalise
 from vivavoce.models.layers.masking import mask_channels_first
 from vivavoce.models.layers.moments import moments
-from vivavoce.models.layers.pooling import VARIANCE_FLOOR, uniform_weights
+from vivavoce.models.layers.pooling import VARIANCE_FLOOR, frame_count, uniform_weights
 
 # What the attention knows of the whole utterance beside a frame: nothing, or its mean and deviation: √max(σ², floor),
 # √max(s², floor) or √(s² + floor), where s² is the unbiased variance.
@@ -83,7 +83,7 @@ class AttentiveStatistics(nn.Module):
         else:
             mean, variance = _weighted_moments(x, uniform_weights(x, mask))
         if self.context != "floored":
-            count = x.new_full((len(x), 1), x.shape[2]) if mask is None else mask.sum(dim=1, keepdim=True).to(x.dtype)
+            count = frame_count(x, mask)
             variance = variance * (count / (count - 1).clamp(min=1))
         added = self.context == "unbiased"
         return torch.cat([mean, (variance + self.floor if added else variance.clamp(min=self.floor)).sqrt()], dim=1)

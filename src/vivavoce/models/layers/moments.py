@@ -13,7 +13,7 @@ def moments(x: Tensor, scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
         x: frames, none of them padded.
         scores: the same shape; their softmax over frames weighs these; ``None``: all weigh alike.
     """
-    if x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+    if len(x) and x.device.type == "cpu" and torch.is_grad_enabled() and not torch.compiler.is_compiling():
         mean, variance = _Moments.apply(x, scores)  # pyright: ignore[reportGeneralTypeIssues]
         return mean, variance
     return _plain(x, scores)

@@ -38,6 +38,15 @@ def uniform_weights(x: Tensor, mask: Tensor | None) -> Tensor:
     return (mask.to(exact) / mask.sum(dim=1, keepdim=True))[:, None, :].to(x.dtype)
 
 
+def frame_count(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Frames of each utterance of ``(batch, channels, frames)``, ``(batch, 1)``, at least in float32.
+
+    bfloat16 has no whole numbers between 256 and 258.
+    """
+    count = x.new_full((len(x), 1), x.shape[2], dtype=torch.float32) if mask is None else mask.sum(dim=1, keepdim=True)
+    return count.to(torch.promote_types(x.dtype, torch.float32))
+
+
 class StatisticsPooling(nn.Module):
     """Mean and standard deviation over frames (Snyder et al. 2018, section 2.1): ``(batch, 2 · channels)``."""
 
@@ -50,7 +59,7 @@ class StatisticsPooling(nn.Module):
         x = mask_channels_first(x, mask)
         if self.std == "floored":
             return torch.cat(weighted_statistics(x, uniform_weights(x, mask)), dim=1)
-        count = x.new_full((len(x), 1), x.shape[2]) if mask is None else mask.sum(dim=1, keepdim=True).to(x.dtype)
+        count = frame_count(x, mask)
         mean = x.sum(dim=2) / count.clamp(min=1)
         squares = mask_channels_first((x - mean[:, :, None]).square(), mask).sum(dim=2)
         variance = squares / (count - 1).clamp(min=1)
