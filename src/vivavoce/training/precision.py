@@ -15,9 +15,15 @@ def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | N
     """Type of the encoders under autocast on ``device``, None for float32; auto: bfloat16 where it is native."""
     if precision != "auto":
         return TYPES[precision]
-    on_gpu = device.type == "cuda"
-    native = torch.cuda.is_bf16_supported() if on_gpu else torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.bfloat16 if native else None
+    return torch.bfloat16 if _native(device) else None
+
+
+def _native(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 without emulating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    # Builds without oneDNN, as for Macs with ARM, do not have the operator at all.
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class Gradients:
