@@ -1,5 +1,6 @@
 """Half precision: which type the encoders compute in, and the scaling that float16 gradients need."""
 
+import platform
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -8,6 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
+ARM = ("aarch64", "arm64")
+# What PyTorch asks of x86 processors; a name that a version of it lacks counts as no.
+X86 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -19,11 +23,14 @@ def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | N
 
 
 def _native(device: torch.device) -> bool:
-    """Whether a device computes in bfloat16 without emulating it."""
+    """Whether a device computes in bfloat16 without emulating it, which is slower than float32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     # Builds without oneDNN, as for Macs with ARM, do not have the operator at all.
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return False
+    # oneDNN says yes on ARM where there are instructions for it, but on x86 wherever AVX-512 can emulate them.
+    return platform.machine().lower() in ARM or any(getattr(torch.cpu, ask, bool)() for ask in X86)
 
 
 class Gradients:
