@@ -60,6 +60,24 @@ def test_update_ratio_is_the_change_over_the_weights():
     assert summary["update_ratio/speaker_loss"] == 0
 
 
+def test_weights_that_begin_at_zero_have_no_size_that_a_step_could_be_compared_with():
+    """As the log variances of uncertainty weighting, beside which the first step is endlessly large."""
+    model, _, optimiser = setup()
+    loss = nn.Module()
+    loss.multitask = nn.Linear(1, 2, bias=False)
+    nn.init.zeros_(loss.multitask.weight)
+    optimiser.add_param_group({"params": loss.parameters()})
+    monitor = Monitor(model, loss, every=1)
+    loss.multitask.weight.grad = torch.ones(2, 1)
+    model(torch.randn(8, 4)).sum().backward()
+    monitor.after_backward(optimiser)
+    optimiser.step()
+    summary = monitor.epoch_summary()
+    assert loss.multitask.weight.abs().min() > 0
+    assert "update_ratio/multitask_loss" not in summary
+    assert summary["update_ratio/trunk"] > 0
+
+
 def test_a_frozen_part_has_neither_gradient_nor_update():
     model, monitor, optimiser = setup()
     model.trunk.requires_grad_(False)

@@ -59,13 +59,14 @@ class Monitor:
         """Return the figures of the epoch that ends, and begin anew.
 
         ``grad_norm/<part>``: before clipping, median of the steps; ``update_ratio/<part>``: norm of a step's change of
-        the weights over their own norm; ``dead/<part>``: share of the units (rows of weight matrices) that had no
-        gradient at all in any step, as a ReLU that is never active; ``clipped``: share of the steps whose gradients
-        were clipped; ``input_mean/<voice|echo>``, ``input_std/<voice|echo>``: of the normalised features, median
-        over the channels.
+        the weights over their own norm, where they have one; ``dead/<part>``: share of the units (rows of weight
+        matrices) that had no gradient at all in any step, as a ReLU that is never active; ``clipped``: share of the
+        steps whose gradients were clipped; ``input_mean/<voice|echo>``, ``input_std/<voice|echo>``: of the normalised
+        features, median over the channels.
         """
         self._compare()
-        summary = {name: _median(values) for name, values in self._figures.items()}
+        medians = {name: _median(values) for name, values in self._figures.items()}
+        summary = {name: value for name, value in medians.items() if not math.isnan(value)}
         for part, alive in self._alive.items():
             units = sum(len(rows) for rows in alive.values())
             if units:
@@ -133,7 +134,9 @@ class Monitor:
         for part, before in self._before.items():
             after = [_some(weight) for weight in self.parts[part]]
             moved = _norm(new - old for new, old in zip(after, before, strict=True))
-            self._figures[f"update_ratio/{part}"].append(moved / _norm(before).clamp(min=1e-12))
+            size = _norm(before)
+            # Weights that begin at zero have no size that a step could be compared with.
+            self._figures[f"update_ratio/{part}"].append(torch.where(size > 0, moved / size, math.nan))
         self._before = {}
 
     def _listen(self) -> None:
@@ -179,4 +182,5 @@ def _norm(values: Iterable[Tensor]) -> Tensor:
 
 
 def _median(values: list[Tensor]) -> float:
-    return float(torch.stack([value.cpu() for value in values]).median())
+    """Median of what is a number; NaN where nothing is."""
+    return float(torch.stack([value.cpu() for value in values]).nanmedian())

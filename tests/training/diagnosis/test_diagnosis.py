@@ -57,6 +57,16 @@ def test_each_cause_is_named_from_its_evidence_with_figures(cause, given):
     assert found.causes[0].says.capitalize() in found.headline
 
 
+@pytest.mark.parametrize("part", ["multitask_loss", "judge_loss"])
+def test_what_begins_at_zero_tells_nothing_of_the_rate(part):
+    """Log variances and a bias make ratios of 1e7 in their first step; `act` would be blocked by a false cause."""
+    given = {**HEALTHY, f"update_ratio/{part}": 2e7}
+    assert diagnose(lines(**given), CONFIG).cause == "none"
+    assert diagnose(lines(FLAT, FLAT, **given), CONFIG).action.kind == "lower_rate"
+    slow = {**given, "update_ratio/trunk": 1e-6, "update_ratio/head": 2e-6}
+    assert diagnose(lines(FLAT, FLAT, **slow), CONFIG).cause == "rate_too_low"
+
+
 def test_a_loss_that_is_no_number_is_the_rate():
     given = lines(**HEALTHY)
     given[-2]["loss"] = given[-2]["loss_speaker"] = float("nan")

@@ -72,8 +72,8 @@ def frozen(record: Record, states: States) -> Cause | None:
     """A part of the model that should learn does not."""
     still = [
         part
-        for part, ratios in record.by_part("update_ratio").items()
-        if len(ratios) and ratios[-1] <= STANDS_STILL and part in ("trunk", "head")
+        for part, ratios in record.update_ratios().items()
+        if ratios[-1] <= STANDS_STILL and part in ("trunk", "head")
     ]
     if not still or ("head" in still and record.tasks == ("speaker",)):
         return None
@@ -92,7 +92,7 @@ def frozen(record: Record, states: States) -> Cause | None:
 def dead_units(record: Record, states: States) -> Cause | None:
     """Too many units have no gradient."""
     shares = {part: values[-1] for part, values in record.by_part("dead").items() if len(values)}
-    frozen_parts = {part for part, ratios in record.by_part("update_ratio").items() if not ratios[-1] > STANDS_STILL}
+    frozen_parts = {part for part, ratios in record.update_ratios().items() if not ratios[-1] > STANDS_STILL}
     worst = max((part for part in shares if part not in frozen_parts), key=lambda part: shares[part], default=None)
     if worst is None or shares[worst] < DEAD:
         return None
@@ -150,8 +150,8 @@ def rate_too_high(record: Record, states: States) -> Cause | None:
     evidence = []
     if not np.isfinite(total).all():
         evidence.append("The training loss is no number.")
-    ratios = record.by_part("update_ratio")
-    largest = {part: float(np.max(values)) for part, values in ratios.items() if len(values)}
+    ratios = record.update_ratios()
+    largest = {part: float(np.max(values)) for part, values in ratios.items()}
     part = max(largest, key=lambda name: largest[name], default=None)
     bold = part is not None and largest[part] > TOO_LARGE
     if part is not None and bold:
@@ -174,7 +174,7 @@ def rate_too_low(record: Record, states: States) -> Cause | None:
     """Steps too small to get anywhere, and not because the rate still warms up."""
     if record.epochs < SHOWN or (record.rate[-1] > 1.01 * record.rate[-2]):
         return None
-    ratios = [values.max() for part, values in record.by_part("update_ratio").items() if len(values)]
+    ratios = [values.max() for values in record.update_ratios().values()]
     if not ratios or max(ratios) > TOO_SMALL or max(ratios) <= STANDS_STILL:
         return None
     fallen = [1 - level(values, last=True) / level(values) for values in _losses(record)]
@@ -213,7 +213,7 @@ def tiny_data(record: Record, states: States) -> Cause | None:
 def labels(record: Record, states: States) -> Cause | None:
     """Steps of a usual size teach nothing that holds on validation, as where labels do not go with the recordings."""
     evidence = []
-    ratios = [values.max() for values in record.by_part("update_ratio").values() if len(values)]
+    ratios = [values.max() for values in record.update_ratios().values()]
     if ratios and max(ratios) <= TOO_SMALL:
         return None  # nothing was learned since nothing moved
     for task in record.tasks:

@@ -185,7 +185,7 @@ def _action(
         for task, state in states.items()
         if (state.is_alarm or state is State.FINISHED) and _has_held(curves[task], state)
     }
-    now = [values[-1] for values in record.by_part("update_ratio").values() if len(values)]
+    now = [values[-1] for values in record.update_ratios().values()]
     if any(cause.name == "rate_too_high" for cause in causes) and max(now, default=0.0) > TOO_LARGE:
         return Action("lower_rate", "The learning rate is too high.", factor=0.1)
     done = [task for task, state in lasting.items() if state in (State.OVERFITTING, State.FINISHED)]

@@ -14,6 +14,9 @@ CHANCE_EER = 0.5
 TASKS = ("speaker", "liveness")
 # A training task that hardens all along is compared with itself from here on all the same.
 MOST_HARDENING = 0.5
+# The parts that steps are judged by. What else the losses learn (log variances, a bias) may begin at zero, where any
+# step is endlessly large beside it, and harms nobody.
+WEIGHTY = ("trunk", "head", "speaker_loss")
 Line = Mapping[str, Any]
 
 
@@ -98,6 +101,11 @@ class Record:
         """A figure of the monitor by part of the model."""
         names = {name for line in self.train for name in line if name.startswith(f"{figure}/")}
         return {name.split("/", 1)[1]: self.monitored(name) for name in sorted(names)}
+
+    def update_ratios(self) -> dict[str, np.ndarray]:
+        """Size of a step over that of the weights, of the parts that steps are judged by."""
+        ratios = self.by_part("update_ratio")
+        return {part: values for part, values in ratios.items() if part in WEIGHTY and len(values)}
 
     def curves(self, task: str) -> Curves:
         """The curves of a task; its error rates stand in for a validation loss that was not recorded."""
