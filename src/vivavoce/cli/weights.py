@@ -77,7 +77,6 @@ def show(
 
 def _trunk(source: Path) -> tuple[Any, Any]:
     """Config and state dict of the trunk of a run or a trunk file."""
-    from vivavoce.models.weights.convert import trunk_config
     from vivavoce.models.weights.trunk_file import read_trunk_file
 
     if source.is_dir():
@@ -86,7 +85,7 @@ def _trunk(source: Path) -> tuple[Any, Any]:
         model = load_run(source).model
         return model.config.trunk, model.trunk.state_dict()
     trunk = read_trunk_file(source)
-    return trunk_config(trunk.info), trunk.weights
+    return trunk.info.trunk, trunk.weights
 
 
 def _check_out(path: Path, source: Path, allowed: tuple[str, ...]) -> None:
@@ -104,12 +103,12 @@ def _describe(info: "TrunkInfo", weights: Any) -> dict[str, Any]:
     # Batch norm's running statistics are no parameters.
     counted = [value for key, value in weights.items() if not key.endswith(("running_mean", "running_var"))]
     return {
-        "architecture": info.architecture,
+        "architecture": info.trunk.type,
         "family": info.family,
-        "embedding_dim": info.trunk["embedding_dim"],
+        "embedding_dim": info.trunk.embedding_dim,
         "parameters": sum(value.numel() for value in counted),
-        "trunk": info.trunk,
-        "voice": info.voice,
+        "trunk": info.trunk.model_dump(mode="json"),
+        "voice": info.voice.model_dump(mode="json"),
         "deltas": info.deltas,
         "voice_norm": info.voice_norm.model_dump(mode="json"),
         "source_sha256": info.source_sha256,

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from tests.models.weights.peers import POOLED, XVECTOR_FAMILIES, xvector
 from vivavoce.errors import UserError
 from vivavoce.models.weights.checkpoint import COUNTER, read_checkpoint, write_checkpoint
-from vivavoce.models.weights.convert import checkpoint_families, export_trunk, import_checkpoint, trunk_config
+from vivavoce.models.weights.convert import checkpoint_families, export_trunk, import_checkpoint
 from vivavoce.models.weights.trunk_file import read_trunk_file
 from vivavoce.models.xvector import XVectorConfig
 
@@ -31,7 +31,7 @@ def test_in_and_out_again_every_bit_is_the_same(family: str, suffix: str, tmp_pa
     file = read_trunk_file(tmp_path / "trunk.safetensors")
     assert file.info.source_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     for out in ("back.pt", "back.safetensors"):
-        write_checkpoint(tmp_path / out, export_trunk(trunk_config(file.info), file.weights, family))
+        write_checkpoint(tmp_path / out, export_trunk(file.info.trunk, file.weights, family))
         back = read_checkpoint(tmp_path / out).weights
         assert back.keys() == {key for key in theirs if not key.endswith(COUNTER)}
         assert all(torch.equal(value, theirs[key]) for key, value in back.items())

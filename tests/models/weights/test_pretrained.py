@@ -3,6 +3,7 @@ import torch
 import yaml
 
 from tests.models.weights.peers import MELS, embed, xvector
+from tests.models.weights.test_trunk_file import spoil
 from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
 from vivavoce.models.weights.convert import import_checkpoint
@@ -86,3 +87,12 @@ def test_what_is_no_trunk_file_is_refused(trunk, tmp_path):
     for name in ("peer.pt", "absent.safetensors"):
         with pytest.raises(UserError, match=r"not a trunk file|There is no file"):
             load_pretrained(built(config), tmp_path / name, config.front_end)
+
+
+def test_a_damaged_trunk_file_is_refused(trunk):
+    config, model = configured(trunk), built(configured(trunk))
+    spoil(trunk, lambda _, weights: weights.update({"embedding.bias": torch.zeros(7)}))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    with pytest.raises(UserError, match=r"trunk\.safetensors is damaged .*embedding\.bias has the shape \(7,\)"):
+        load_pretrained(model, trunk, config.front_end)
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())

@@ -12,7 +12,7 @@ def test_an_imported_trunk_computes_what_the_toolkit_does(family: str, tmp_path)
     theirs = xvector(family)
     torch.save(theirs, tmp_path / "peer.pt")
     file = import_checkpoint(tmp_path / "peer.pt", family).trunk
-    trunk = XVectorConfig.model_validate(file.info.trunk).build(file.info.mels).eval()
+    trunk = file.info.trunk.build(file.info.mels).eval()
     trunk.load_state_dict(file.weights, strict=False)
     x = torch.randn(3, MELS, 45, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():

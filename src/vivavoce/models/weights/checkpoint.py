@@ -88,13 +88,13 @@ def _load(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" not in str(error):
-            raise UserError(f"{wrong}; is it whole, and saved by PyTorch or safetensors?") from error
+            raise UserError(f"{wrong}; give a whole one, saved by PyTorch or safetensors.") from error
         raise UserError(
             f"{path} holds Python objects besides tensors, which are not loaded since they could run any code; "
             "save its state dict alone with the toolkit it comes from."
         ) from error
     except (SafetensorError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError, OSError) as error:
-        raise UserError(f"{wrong}; is it whole, and saved by PyTorch or safetensors?") from error
+        raise UserError(f"{wrong}; give a whole one, saved by PyTorch or safetensors.") from error
 
 
 def _unwrapped(content: Any) -> tuple[dict[str, Tensor], list[str]]:

@@ -5,17 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from pydantic import BaseModel
 from torch import Tensor
 
 from vivavoce.errors import UserError
-from vivavoce.models.joint import TRUNKS
 from vivavoce.models.weights.checkpoint import COUNTER, is_ignored, read_checkpoint
 from vivavoce.models.weights.families import FAMILIES
-from vivavoce.models.weights.layout import Layout
+from vivavoce.models.weights.layout import Layout, TrunkConfig
 from vivavoce.models.weights.registry import Found, find, fitting, layout_of
-from vivavoce.models.weights.trunk_file import TrunkFile, TrunkInfo
+from vivavoce.models.weights.trunk_file import TrunkFile, TrunkInfo, blank_weights
 
 
 class Imported(NamedTuple):
@@ -39,16 +36,16 @@ def import_checkpoint(path: Path, family: str, architecture: str | None = None) 
     checkpoint = read_checkpoint(path)
     found = find(checkpoint.weights, family, architecture, str(path))
     config, mels = _config(found, path)
-    blank = _blank(config, mels)
+    blank = blank_weights(config, mels)
     theirs = found.layout.to_theirs(blank)
     unused = _check(found.weights, theirs, f"{path} as {found.architecture} of {FAMILIES[family].title}")
     ours = found.layout.to_ours({key: found.weights[key].float() for key in theirs})
     if ours.keys() != blank.keys():
         raise AssertionError(f"the layout of {found.architecture} does not reach {sorted(blank.keys() ^ ours.keys())}")
     info = TrunkInfo(
-        trunk=config.model_dump(mode="json"),
+        trunk=config,
         mels=mels,
-        voice=FAMILIES[family].voice_config(mels).model_dump(mode="json"),
+        voice=FAMILIES[family].voice_config(mels),
         voice_norm=FAMILIES[family].voice_norm,
         family=family,
         source_sha256=checkpoint.sha256,
@@ -56,7 +53,7 @@ def import_checkpoint(path: Path, family: str, architecture: str | None = None) 
     return Imported(TrunkFile(info, ours), checkpoint.left_out + found.outside + unused)
 
 
-def export_trunk(config: BaseModel, weights: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
+def export_trunk(config: TrunkConfig, weights: Mapping[str, Tensor], family: str) -> dict[str, Tensor]:
     """Lay out a trunk of ours as a toolkit does, without the counters that only training reads.
 
     Args:
@@ -67,7 +64,7 @@ def export_trunk(config: BaseModel, weights: Mapping[str, Tensor], family: str) 
     Raises:
         UserError: the toolkit has no such architecture, or not this variant of it.
     """
-    architecture = str(config.model_dump()["type"])
+    architecture = config.type
     layout = layout_of(architecture, family)
     title = FAMILIES[family].title
     wrong = {key: value for key, value in _variant(layout, config).items() if getattr(config, key) != value}
@@ -88,11 +85,6 @@ def export_trunk(config: BaseModel, weights: Mapping[str, Tensor], family: str) 
     return theirs
 
 
-def trunk_config(info: TrunkInfo) -> BaseModel:
-    """Return the config of the trunk that a file's weights belong to."""
-    return TRUNKS[info.architecture].model_validate(info.trunk)
-
-
 def checkpoint_families(path: Path) -> list[str]:
     """Name the toolkits whose keys a checkpoint has; one at least.
 
@@ -104,7 +96,7 @@ def checkpoint_families(path: Path) -> list[str]:
     return families or [find(weights, next(iter(FAMILIES)), None, str(path)).family]
 
 
-def _config(found: Found, path: Path) -> tuple[BaseModel, int]:
+def _config(found: Found, path: Path) -> tuple[TrunkConfig, int]:
     try:
         return found.layout.config(found.weights), found.layout.mels(found.weights)
     except KeyError as error:
@@ -115,13 +107,6 @@ def _config(found: Found, path: Path) -> tuple[BaseModel, int]:
     except (ValueError, IndexError, ZeroDivisionError) as error:
         title = FAMILIES[found.family].title
         raise UserError(f"{path} has weights of shapes that no {found.architecture} of {title} has.") from error
-
-
-def _blank(config: BaseModel, mels: int) -> dict[str, Tensor]:
-    """The names and shapes of a trunk's weights, without memory behind them."""
-    with torch.device("meta"):
-        trunk = TRUNKS[config.model_dump()["type"]].model_validate(config.model_dump()).build(mels)
-    return {key: value for key, value in trunk.state_dict().items() if not key.endswith(COUNTER)}
 
 
 def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> list[str]:
@@ -142,13 +127,13 @@ def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: st
     return [key for key in unused if not key.endswith(COUNTER)]
 
 
-def _variant(layout: Layout, config: BaseModel) -> Mapping[str, Any]:
+def _variant(layout: Layout, config: TrunkConfig) -> Mapping[str, Any]:
     """The settings that a layout fixes; of sequences, as the config holds them."""
     fixed = type(config).model_validate({**config.model_dump(), **layout.variant})
     return {key: getattr(fixed, key) for key in layout.variant}
 
 
-def _differing(config: BaseModel, there: Mapping[str, Any]) -> str:
+def _differing(config: TrunkConfig, there: Mapping[str, Any]) -> str:
     return ", ".join(
         f"model.trunk.{key} is {_shown(getattr(config, key))} and there {_shown(value)}" for key, value in there.items()
     )

@@ -10,7 +10,8 @@ from vivavoce.signal.melspec import MelSpecConfig
 from vivavoce.signal.normalize import NormConfig
 from vivavoce.signal.voice import FbankConfig
 
-_VOICE = TypeAdapter(Annotated[FbankConfig | MelSpecConfig, Field(discriminator="type")])
+VoiceConfig = Annotated[FbankConfig | MelSpecConfig, Field(discriminator="type")]
+_VOICE = TypeAdapter(VoiceConfig)
 _NORM = TypeAdapter(NormConfig)
 
 

@@ -4,9 +4,13 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
 from torch import Tensor
 
+from vivavoce.models.campplus import CamPlusPlusConfig
+from vivavoce.models.ecapa_tdnn import EcapaConfig
+from vivavoce.models.xvector import XVectorConfig
+
+TrunkConfig = XVectorConfig | EcapaConfig | CamPlusPlusConfig
 Weights = Mapping[str, Tensor]
 
 
@@ -18,7 +22,7 @@ class Layout:
     are left out before, on both sides.
     """
 
-    config: Callable[[Weights], BaseModel]  # our trunk config: `variant` with the sizes of their weights
+    config: Callable[[Weights], TrunkConfig]  # our trunk config: `variant` with the sizes of their weights
     mels: Callable[[Weights], int]  # their input bins
     to_ours: Callable[[Weights], dict[str, Tensor]]  # keys it does not know are passed over; who calls it checks that
     to_theirs: Callable[[Weights], dict[str, Tensor]]

@@ -7,8 +7,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel
 
 from vivavoce.errors import UserError
-from vivavoce.models.joint import TRUNKS, JointModel
-from vivavoce.models.weights.checkpoint import COUNTER
+from vivavoce.models.joint import JointModel
 from vivavoce.models.weights.trunk_file import TrunkFile, fragment_path, read_trunk_file
 
 # More settings than these are not listed one by one: the fragment beside the file has them all.
@@ -51,28 +50,22 @@ def load_pretrained(model: JointModel, path: Path, front_end: VoiceFrontEnd) -> 
             f"The weights of {path} (model.pretrained) expect another trunk or other voice features than the "
             f"configuration has ({', '.join(differing)}); {mend}."
         )
-    missing, unexpected = model.trunk.load_state_dict(file.weights, strict=False)
-    wrong = [key for key in (*missing, *unexpected) if not key.endswith(COUNTER)]
-    if wrong:
-        raise UserError(f"{path} (model.pretrained) is damaged: {wrong[0]} does not belong; import it anew.")
+    model.trunk.load_state_dict(file.weights, strict=False)  # without batch norm's counters, which only training reads
 
 
 def _differing(file: TrunkFile, model: JointModel, front_end: VoiceFrontEnd) -> dict[str, Any]:
     """Keys of the configuration that are not as the file wants them, with what it wants."""
     info, config = file.info, model.config
-    same = config.trunk.type == info.architecture
-    wanted: dict[str, Any] = {} if same else {"model.name": f"{info.architecture}-{config.head.type}"}
-    # A setting that came after the file was written has its default in the file.
-    trunk = TRUNKS[info.architecture].model_validate(info.trunk)
-    usual = TRUNKS[info.architecture]() if not same else config.trunk
+    same = config.trunk.type == info.trunk.type
+    wanted: dict[str, Any] = {} if same else {"model.name": f"{info.trunk.type}-{config.head.type}"}
     sections = (
-        ("model.trunk", usual, trunk.model_dump(mode="json")),
-        ("model.voice_norm", config.voice_norm, info.voice_norm.model_dump(mode="json")),
+        ("model.trunk", config.trunk if same else type(info.trunk)(), info.trunk),
+        ("model.voice_norm", config.voice_norm, info.voice_norm),
         ("front_end.voice", front_end.voice, info.voice),
     )
     for section, given, expected in sections:
-        has = given.model_dump(mode="json")
-        wanted |= {f"{section}.{key}": value for key, value in expected.items() if has.get(key) != value}
+        has, needs = (one.model_dump(mode="json") for one in (given, expected))
+        wanted |= {f"{section}.{key}": value for key, value in needs.items() if has.get(key) != value}
     if front_end.deltas != info.deltas:
         wanted["front_end.deltas"] = info.deltas
     return wanted

@@ -1,21 +1,27 @@
 """A trunk's weights in one file that says what they are and which features they expect."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
+import torch
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from vivavoce.errors import UserError
 from vivavoce.files import atomic_path
+from vivavoce.models.weights.checkpoint import COUNTER
+from vivavoce.models.weights.families import FAMILIES, VoiceConfig
+from vivavoce.models.weights.layout import TrunkConfig
 from vivavoce.signal.normalize import NormConfig
 
-FORMAT = "vivavoce-trunk"
+FORMAT, VERSION = "vivavoce-trunk", 1
+ANEW = "import the toolkit's checkpoint anew with `vivavoce weights import`"
 
 
 class TrunkInfo(BaseModel):
@@ -24,19 +30,20 @@ class TrunkInfo(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: str = Field(default=FORMAT, pattern=f"^{FORMAT}$")
-    version: int = 1
-    trunk: dict[str, Any] = Field(description="our trunk's config")
+    version: int = Field(default=VERSION, ge=1, le=VERSION)
+    trunk: Annotated[TrunkConfig, Field(discriminator="type", description="our trunk's config")]
     mels: int = Field(ge=1, description="features of a voice frame")
-    voice: dict[str, Any] = Field(description="front_end.voice that the weights expect")
-    deltas: int = 0
+    voice: VoiceConfig = Field(description="front_end.voice that the weights expect")
+    deltas: int = Field(default=0, ge=0, le=2)
     voice_norm: NormConfig = Field(description="model.voice_norm that the weights expect")
-    family: str = Field(description="the toolkit that the weights come from")
+    family: str = Field(pattern=f"^({'|'.join(FAMILIES)})$", description="the toolkit that the weights come from")
     source_sha256: str
 
-    @property
-    def architecture(self) -> str:
-        """The trunk's type."""
-        return str(self.trunk["type"])
+    @model_validator(mode="after")
+    def _features_as_wide_as_the_trunk(self) -> Self:
+        if self.mels != (width := self.voice.num_mel_bins * (1 + self.deltas)):
+            raise ValueError(f"mels is {self.mels}, and voice and deltas make {width} features")
+        return self
 
 
 @dataclass(frozen=True)
@@ -83,37 +90,79 @@ def is_trunk_file(path: Path) -> bool:
 
 
 def read_trunk_file(path: Path) -> TrunkFile:
-    """Read what `TrunkFile.write` wrote.
+    """Read what `TrunkFile.write` wrote; all weights of the trunk it names are there, and of its shapes.
 
     Raises:
-        UserError: the file is missing, damaged, or none of ours.
+        UserError: the file is missing, damaged, of a later version, or none of ours.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}; give the file that `vivavoce weights import --out` wrote.")
     if not is_trunk_file(path):
         raise UserError(
-            f"{path} is not a trunk file; make one of another toolkit's checkpoint with `vivavoce weights import`."
+            f"{path} is not a trunk file, or not a whole one; make one of another toolkit's checkpoint with "
+            "`vivavoce weights import`."
         )
     with safe_open(path, framework="pt") as file:
         weights = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
         text = file.metadata()["info"]
     try:
-        return TrunkFile(TrunkInfo.model_validate(json.loads(text)), weights)
+        info = TrunkInfo.model_validate(_of_this_version(json.loads(text), path))
+        fault = _fault(weights, blank_weights(info.trunk, info.mels))
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"in its description {'.'.join(map(str, first['loc']))} is not possible ({first['msg'].rstrip('.')})"
     except ValueError as error:
+        fault = f"its description cannot be read ({error})"
+    if fault:
+        raise UserError(f"{path} is damaged or of another version of vivavoce: {fault}; {ANEW}.")
+    return TrunkFile(info, weights)
+
+
+def blank_weights(config: TrunkConfig, mels: int) -> dict[str, Tensor]:
+    """The names and shapes of a trunk's weights, without memory behind them.
+
+    Raises:
+        ValueError: there is no such network.
+    """
+    try:
+        with torch.device("meta"):
+            trunk = config.build(mels)
+    except (RuntimeError, ArithmeticError) as error:
+        raise ValueError("sizes of which no network can be made") from error
+    return {key: value for key, value in trunk.state_dict().items() if not key.endswith(COUNTER)}
+
+
+def _of_this_version(tree: Any, path: Path) -> Any:
+    version = tree.get("version") if isinstance(tree, dict) else None
+    if isinstance(version, int) and version > VERSION:
         raise UserError(
-            f"{path} was written by another version of vivavoce; import the toolkit's checkpoint anew."
-        ) from error
+            f"{path} is a trunk file of version {version}, and this vivavoce reads version {VERSION}; install one that "
+            f"reads it, or {ANEW}."
+        )
+    return tree
+
+
+def _fault(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """What is wrong with a file's weights; None: nothing."""
+    for key in sorted(given.keys() ^ expected.keys()):
+        return f"it lacks {key}" if key in expected else f"{key} has no place in its trunk"
+    for key, value in given.items():
+        if value.shape != expected[key].shape:
+            return f"{key} has the shape {tuple(value.shape)} and not {tuple(expected[key].shape)}"
+        if not (value.is_floating_point() and value.isfinite().all()):
+            return f"{key} holds what are no finite numbers"
+    return None
 
 
 def _fragment(info: TrunkInfo, path: Path) -> str:
     tree = {
         "model": {
-            "name": f"{info.architecture}-fused",
+            "name": f"{info.trunk.type}-fused",
             "pretrained": str(path),
-            "trunk": info.trunk,
+            "trunk": info.trunk.model_dump(mode="json"),
             "voice_norm": info.voice_norm.model_dump(mode="json"),
         },
-        "front_end": {"voice": info.voice, **({"deltas": info.deltas} if info.deltas else {})},
+        "front_end": {"voice": info.voice.model_dump(mode="json"), **({"deltas": info.deltas} if info.deltas else {})},
     }
-    title = f"# Goes on training the {info.architecture} trunk of {path.name}; add `data` and what else you set.\n"
+    title = f"# Goes on training the {info.trunk.type} trunk of {path.name}; add `data` and what else you set.\n"
     return title + yaml.safe_dump(tree, sort_keys=False)
