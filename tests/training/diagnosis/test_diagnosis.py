@@ -86,6 +86,25 @@ def test_a_loss_that_dwarfs_the_other_is_named_with_the_task_that_suffers():
     assert found.causes[0].task == "speaker"
 
 
+@pytest.mark.parametrize(("solved", "other"), [("liveness", "speaker"), ("speaker", "liveness")])
+def test_a_task_that_is_solved_is_dwarfed_by_nothing(solved, other):
+    given = lines(**HEALTHY)
+    for line in given:
+        if line["split"] == "train":
+            line[f"loss_{solved}"] = 1e-3 * line[f"loss_{other}"]
+            line["loss"] = line["loss_speaker"] + line["loss_liveness"]
+    assert diagnose(given, CONFIG).cause == "none"
+
+
+def test_a_liveness_loss_that_hardly_counts_is_named():
+    given = lines(**HEALTHY)
+    for line in given:
+        if line["split"] == "train":
+            line["loss"] = line["loss_speaker"] + 1e-3 * line["loss_liveness"]
+    found = diagnose(given, CONFIG)
+    assert (found.cause, found.causes[0].task) == ("joint_loss", "liveness")
+
+
 def test_what_the_data_are_known_for_comes_first():
     few = diagnose(lines(**HEALTHY), CONFIG, Facts(recordings=20, speakers=2))
     assert few.cause == "tiny_data"

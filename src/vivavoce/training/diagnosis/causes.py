@@ -18,6 +18,7 @@ DEAD = 0.4  # share of units without a gradient
 OFFSET_STDS, OFFSET, LEAST_STD, MOST_STD = 1.0, 2.0, 0.05, 20.0
 # One task's part of the total loss over the other's.
 DWARFS = 100.0
+UNSOLVED = 0.1  # loss; below, a task has little left to learn
 # Update of a step over the weights, median of an epoch. About 1e-3 is a common rule of thumb; the default rate gives
 # 2e-3 to 5e-3 at its peak (benchmarks/provoked_runs.py).
 USUAL, TOO_LARGE, TOO_SMALL = 3e-3, 0.05, 1e-4
@@ -130,11 +131,11 @@ def joint_loss(record: Record, states: States) -> Cause | None:
     speaker = record.series(record.train, "loss_speaker")
     rest = record.series(record.train, "loss") - speaker
     share = float(np.nanmedian(np.abs(rest) / np.maximum(np.abs(speaker), 1e-3)))
-    # A speaker loss that went to zero is dwarfed by anything, and nothing is lost.
-    if not (share > DWARFS and level(speaker, last=True) > 0.1) and not share < 1 / DWARFS:
-        return None
     big, small = ("liveness", "speaker") if share > 1 else ("speaker", "liveness")
-    ratio = share if share > 1 else 1 / share
+    ratio = share if share > 1 else 1 / max(share, 1e-12)
+    # A loss that went to zero is dwarfed by anything, and nothing is lost.
+    if not ratio > DWARFS or not level(record.series(record.train, f"loss_{small}"), last=True) > UNSOLVED:
+        return None
     weight = record.setting("correlation", "weight")
     evidence = [f"The {big} loss counts {ratio:.0f} times as much as the {small} loss in the total."]
     if weight not in (None, 1, 1.0):
