@@ -28,29 +28,39 @@ def _plain(x: Tensor, scores: Tensor | None) -> tuple[Tensor, Tensor]:
 
 def _weights(x: Tensor, scores: Tensor | None) -> Tensor:
     """Weights of the frames that sum to one, ``(..., frames, channels | 1)``."""
-    dtype = torch.promote_types(x.dtype, torch.float32)
     if scores is None:
-        return x.new_full((x.shape[-2], 1), 1.0 / x.shape[-2], dtype=dtype)
-    return scores.softmax(dim=-2, dtype=dtype)
+        return x.new_full((x.shape[-2], 1), 1.0 / x.shape[-2], dtype=_exact(x))
+    return scores.softmax(dim=-2, dtype=_exact(x))
 
 
 class _Moments(torch.autograd.Function):
     """Utterance by utterance: what one needs stays in the processor's cache between passes, and no weights are kept.
 
     With c = x - mean, weights w and gradients g of mean and h of variance, the gradient of x is w·(g + 2·h·c) and that
-    of the scores w·(g·c + h·(c² - variance)): terms with Σ w·c vanish, and the softmax takes away g·mean + h·variance.
+    of the scores w·(c·(g + h·c) - h·variance): terms with Σ w·c vanish, and the softmax takes away g·mean + h·variance.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, scores: Tensor | None) -> tuple[Tensor, Tensor]:
-        found = [_plain(one.to(torch.promote_types(x.dtype, torch.float32)), _at(scores, i)) for i, one in enumerate(x)]
-        mean, variance = (torch.stack(one) for one in zip(*found, strict=True))
-        ctx.save_for_backward(x, scores, mean, variance)
+        mean, variance, normaliser = x.new_empty((3, len(x), x.shape[2]), dtype=_exact(x))
+        for i, one in enumerate(x):
+            one = one.to(mean.dtype)
+            if scores is None:
+                torch.mean(one, dim=0, out=mean[i])
+                torch.mean((one - mean[i]).square_(), dim=0, out=variance[i])
+                continue
+            most = scores[i].amax(dim=0).to(mean.dtype)
+            weights = (scores[i] - most).exp_()
+            total = weights.sum(dim=0)
+            normaliser[i] = most + total.log()
+            mean[i] = (weights * one).sum(dim=0).div_(total)
+            variance[i] = (one - mean[i]).square_().mul_(weights).sum(dim=0).div_(total)
+        ctx.save_for_backward(x, scores, mean, variance, normaliser)
         return mean, variance
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None]:
-        x, scores, mean, variance = ctx.saved_tensors
+        x, scores, mean, variance, normaliser = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
             inputs = (x,) if scores is None else (x, scores)
             again = torch.autograd.grad(_plain(x, scores), inputs, gradients, create_graph=True)
@@ -58,15 +68,16 @@ class _Moments(torch.autograd.Function):
         of_x = torch.empty_like(x)
         of_scores = None if scores is None else torch.empty_like(scores)
         for i, (g, h) in enumerate(zip(*gradients, strict=True)):
-            weights = _weights(x[i], _at(scores, i))
             centred = x[i] - mean[i]
-            weighted = weights * centred
-            of_x[i] = torch.addcmul(weights * g, weighted, h, value=2)
-            if of_scores is not None:
-                spread = torch.addcmul(weighted * centred, weights, variance[i], value=-1)
-                of_scores[i] = torch.addcmul(weighted * g, spread, h)
+            if scores is None or of_scores is None:
+                of_x[i] = torch.addcmul(g / len(centred), centred, 2 * h / len(centred))
+                continue
+            weights = (scores[i] - normaliser[i]).exp_()
+            of_x[i] = torch.addcmul(g, centred, 2 * h).mul_(weights)
+            of_scores[i] = torch.addcmul(g, centred, h).mul_(centred).sub_(h * variance[i]).mul_(weights)
         return of_x, of_scores
 
 
-def _at(scores: Tensor | None, index: int) -> Tensor | None:
-    return None if scores is None else scores[index]
+def _exact(x: Tensor) -> torch.dtype:
+    """What sums over frames are computed in: float32 at least."""
+    return torch.promote_types(x.dtype, torch.float32)

@@ -1,9 +1,10 @@
 """Batch norm over rows ``(items, channels)`` in float32 training, with sums that keep their digits.
 
-PyTorch adds up rows one after the other on the CPU, so that the mean of 6400 of them is off by 7e-5 of a standard
-deviation; `torch.var_mean` adds up in a tree, and is off by 5e-7.
+PyTorch's kernel adds up rows one after the other on the CPU, so that the mean of 6400 of them is off by up to 7e-5 of a
+standard deviation; sums of sums of 80 rows are off by 3e-7. `torch.var_mean` is as exact, and takes ten times as long.
 """
 
+import math
 from typing import Any
 
 import torch
@@ -13,13 +14,17 @@ from torch.autograd.function import once_differentiable
 
 def normalise_rows(norm: nn.BatchNorm1d, rows: Tensor) -> Tensor:
     """Normalise float32 rows ``(items, channels)`` with their own statistics, and update the running ones."""
-    with torch.no_grad():
-        variance, mean = torch.var_mean(rows, dim=0, correction=0)
-        remember(norm, mean, variance * (len(rows) / max(1, len(rows) - 1)))
-        inverse = (variance + norm.eps).rsqrt()
-    normal = _Normalised.apply(rows, mean, inverse)
-    assert isinstance(normal, Tensor)
-    return torch.addcmul(norm.bias, normal, norm.weight) if norm.affine else normal
+    result, mean, variance = _Normalised.apply(rows, norm.weight, norm.bias, norm.eps)  # pyright: ignore
+    remember(norm, mean, variance * (len(rows) / max(1, len(rows) - 1)))
+    return result
+
+
+def column_sums(rows: Tensor) -> Tensor:
+    """Sum of ``(items, channels)`` over the items, ``(channels,)``: of chunks first, so that no sum has many terms."""
+    chunk = max(1, math.isqrt(len(rows)))
+    whole = len(rows) - len(rows) % chunk
+    sums = rows[:whole].unflatten(0, (-1, chunk)).sum(dim=1).sum(dim=0)
+    return sums if whole == len(rows) else sums + rows[whole:].sum(dim=0)
 
 
 def remember(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, variance: Tensor) -> None:
@@ -33,19 +38,29 @@ def remember(norm: nn.modules.batchnorm._BatchNorm, mean: Tensor, variance: Tens
 
 
 class _Normalised(torch.autograd.Function):
-    """(x - mean) / deviation, of which mean and deviation depend on x, too (Ioffe & Szegedy 2015, section 3)."""
+    """γ·(x - mean) / deviation + β, of which mean and deviation depend on x, too (Ioffe & Szegedy 2015, section 3)."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, mean: Tensor, inverse: Tensor) -> Tensor:  # pyright: ignore
-        normal = torch.sub(rows, mean).mul_(inverse)
-        ctx.save_for_backward(normal, inverse)
-        return normal
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:  # pyright: ignore
+        mean = column_sums(rows) / len(rows)
+        normal = rows - mean
+        variance = column_sums(normal.square()) / len(rows)
+        inverse = (variance + eps).rsqrt()
+        normal.mul_(inverse)
+        ctx.save_for_backward(normal, inverse, weight)
+        ctx.mark_non_differentiable(mean, variance)
+        result = normal.clone() if weight is None or bias is None else torch.addcmul(bias, normal, weight)
+        return result, mean, variance
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore
-        normal, inverse = ctx.saved_tensors
-        through_mean = gradient.mean(dim=0)
-        through_deviation = (gradient * normal).mean(dim=0)
-        whole = torch.sub(gradient, through_mean).addcmul_(normal, through_deviation, value=-1)
-        return whole.mul_(inverse), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, Tensor | None, None]:  # pyright: ignore
+        normal, inverse, weight = ctx.saved_tensors
+        gradient = gradients[0]
+        of_bias, of_weight = column_sums(gradient), column_sums(gradient * normal)
+        of_rows = torch.sub(gradient, of_bias / len(normal)).addcmul_(normal, of_weight / len(normal), value=-1)
+        if weight is None:
+            return of_rows.mul_(inverse), None, None, None
+        return of_rows.mul_(inverse * weight), of_weight, of_bias, None
