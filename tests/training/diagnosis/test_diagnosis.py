@@ -105,6 +105,27 @@ def test_a_liveness_loss_that_hardly_counts_is_named():
     assert (found.cause, found.causes[0].task) == ("joint_loss", "liveness")
 
 
+@pytest.mark.parametrize(
+    ("freeze", "epochs", "alarm"),
+    [
+        ([{"parts": ["trunk"], "epochs": 2}], 1, False),
+        ([{"parts": ["trunk"], "epochs": 2}], 2, False),
+        ([{"parts": ["trunk.*"], "epochs": 2}], 2, False),
+        ([{"parts": ["trunk"], "epochs": 2}], 3, True),  # it is over, and the trunk still does not learn
+        ([{"parts": ["head"], "epochs": 2}], 1, True),
+        ([{"parts": ["trunk"], "epochs": None}], 1, True),
+        ([{"parts": ["trunk"], "epochs": 2}, {"parts": ["trunk"]}], 1, True),
+    ],
+)
+def test_a_freeze_that_is_planned_to_end_is_no_fault_while_it_lasts(freeze, epochs, alarm):
+    given = lines(**{**HEALTHY, "update_ratio/trunk": 0.0, "grad_norm/trunk": 0.0})[: 2 * epochs]
+    found = diagnose(given, {**CONFIG, "training": {**CONFIG["training"], "freeze": freeze}})
+    assert (found.cause == "frozen") is alarm
+    by_config = alarm and freeze[-1]["parts"] == ["trunk"] and freeze[-1].get("epochs") is None
+    assert any("training.freeze" in said for cause in found.causes for said in cause.evidence) is by_config
+    assert ("training.freeze=[]" in all_sets(found)) is by_config
+
+
 def test_what_the_data_are_known_for_comes_first():
     few = diagnose(lines(**HEALTHY), CONFIG, Facts(recordings=20, speakers=2))
     assert few.cause == "tiny_data"

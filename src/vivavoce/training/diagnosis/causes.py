@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -71,10 +72,11 @@ def leak(record: Record, states: States) -> Cause | None:
 
 def frozen(record: Record, states: States) -> Cause | None:
     """A part of the model that should learn does not."""
+    planned = _planned_freeze(record)
     still = [
         part
         for part, ratios in record.update_ratios().items()
-        if ratios[-1] <= STANDS_STILL and part in ("trunk", "head")
+        if ratios[-1] <= STANDS_STILL and part in ("trunk", "head") and planned.get(part, True)
     ]
     if not still or ("head" in still and record.tasks == ("speaker",)):
         return None
@@ -83,11 +85,24 @@ def frozen(record: Record, states: States) -> Cause | None:
     evidence = [f"A step changes the weights of the {part} by {record.monitored(f'update_ratio/{part}')[-1]:.1e}."]
     if len(norms):
         evidence.append(f"The gradient norm of the {part} is {norms[-1]:.1e}.")
-    if record.setting("training", "freeze"):
+    if part in planned:
         evidence.append("The config freezes it (training.freeze).")
-    sets = ("training.freeze=[]",) if record.setting("training", "freeze") else ()
+    sets = ("training.freeze=[]",) if part in planned else ()
     advice = Advice(sets, f"The {part} begins to learn: its losses fall below where they stand now.")
     return Cause("frozen", f"the {part} does not learn", tuple(evidence), advice)
+
+
+def _planned_freeze(record: Record) -> dict[str, bool]:
+    """Parts that the config freezes at present: True for ever, False for some epochs yet."""
+    found: dict[str, bool] = {}
+    for entry in record.setting("training", "freeze") or ():
+        epochs = entry.get("epochs")
+        if epochs is not None and epochs < record.train[-1]["epoch"]:
+            continue
+        for part in ("trunk", "head"):
+            if any(fnmatchcase(part, name.split(".")[0]) for name in entry["parts"]):
+                found[part] = found.get(part, False) or epochs is None
+    return found
 
 
 def dead_units(record: Record, states: States) -> Cause | None:
