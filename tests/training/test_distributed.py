@@ -63,6 +63,7 @@ def outcomes(tiny, tmp_path_factory):
     for processes in (1, 2):
         done = torchrun(processes, "train", tiny.config, "--out", folder / str(processes), *sets)
         assert done.returncode == 0, done.stderr
+        assert "FutureWarning" not in done.stderr
     return folder
 
 

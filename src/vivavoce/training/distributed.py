@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from vivavoce.errors import SaidElsewhere, UserError
@@ -76,8 +75,11 @@ class Share:
         """Average the gradients of ``module`` over the processes."""
         if self.size == 1:
             return module
-        # Heads and losses that a step does not need have no gradient in it; statistics are shared layer by layer.
-        return DistributedDataParallel(module, find_unused_parameters=True, broadcast_buffers=False)
+        # Heads and losses that a step does not need have no gradient in it.
+        wrapped = DistributedDataParallel(module, find_unused_parameters=True)
+        # Statistics are shared layer by layer. As an argument it has another name in each version of PyTorch.
+        wrapped.broadcast_buffers = False
+        return wrapped
 
     def _bounds(self, items: int) -> list[tuple[int, int]]:
         return [(items * r // self.size, items * (r + 1) // self.size) for r in range(self.size)]
@@ -122,6 +124,26 @@ class _Gathered(torch.autograd.Function):
         return gradient[first:last] * ctx.processes, None, None
 
 
+class _Summed(torch.autograd.Function):
+    """Add a tensor up over the processes; its gradient is the sum of theirs, for each has used the sum."""
+
+    @staticmethod
+    def forward(ctx: Any, part: Tensor) -> Tensor:  # pyright: ignore
+        whole = part.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # pyright: ignore
+        return _summed(gradient)
+
+
+def _summed(part: Tensor) -> Tensor:
+    whole = _Summed.apply(part)
+    assert isinstance(whole, Tensor)
+    return whole
+
+
 class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm over the items of all processes, on any device; `torch.nn.SyncBatchNorm` needs a GPU."""
 
@@ -137,11 +159,11 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         shape = [1, -1, *[1] * (input.dim() - 2)]
         wide = input.float()
         count = wide.new_full((1,), input.numel() / input.shape[1])
-        sums = all_reduce(torch.cat([wide.sum(axes), count]))
+        sums = _summed(torch.cat([wide.sum(axes), count]))
         count = sums[-1]
         mean = sums[:-1] / count
         centred = wide - mean.view(shape)
-        variance = all_reduce(centred.square().sum(axes)) / count
+        variance = _summed(centred.square().sum(axes)) / count
         remember(self, mean.detach(), variance.detach() * count / (count - 1).clamp(min=1))
         normal = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
