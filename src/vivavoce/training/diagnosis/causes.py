@@ -1,73 +1,29 @@
 """Causes that the curves alone do not name: what gradients, updates, inputs, rates and the data say together."""
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import numpy as np
 
 from vivavoce.training.diagnosis.advice import Advice, rate_times
-from vivavoce.training.diagnosis.record import CHANCE_EER, Record
-from vivavoce.training.diagnosis.states import State
+from vivavoce.training.diagnosis.cause import Cause, States
+from vivavoce.training.diagnosis.data_causes import labels, leak, tiny_data
+from vivavoce.training.diagnosis.rates import rate_too_high, rate_too_low
+from vivavoce.training.diagnosis.record import STANDS_STILL, Record
 from vivavoce.training.diagnosis.trend import level
 
-# A part whose weights move by less than this of their size in a step does not learn; weight decay alone moves them so.
-STANDS_STILL = 1e-9
 DEAD = 0.4  # share of units without a gradient
 # Inputs: the mean may be as far from zero as this many standard deviations and this much; the spread within these.
 OFFSET_STDS, OFFSET, LEAST_STD, MOST_STD = 1.0, 2.0, 0.05, 20.0
 # One task's part of the total loss over the other's.
 DWARFS = 100.0
 UNSOLVED = 0.1  # loss; below, a task has little left to learn
-# Update of a step over the weights, median of an epoch. About 1e-3 is a common rule of thumb; the default rate gives
-# 2e-3 to 5e-3 at its peak (benchmarks/provoked_runs.py).
-USUAL, TOO_LARGE, TOO_SMALL = 3e-3, 0.05, 1e-4
-SPIKE = 1.15  # of the training loss from one epoch to the next
-AT_CHANCE = 0.4  # error rate
-SHOWN = 4  # epochs after which steps that are too small show
-UNLEARNED, FEWEST_UNLEARNED = 0.7, 8  # share of a training loss that is left, after so many epochs
-WORSE = 1.05  # times the first epoch's validation loss; one that only stands is a bottleneck
-FEW_RECORDINGS, FEW_SPEAKERS = 60, 5
-GAP = 3.0  # validation loss over training loss
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Something specific that is wrong.
-
-    Attributes:
-        name: for machines.
-        says: one line.
-        evidence: sentences with figures.
-        advice: what to change, and what to expect of it.
-        task: that it is about; None: the run.
-    """
-
-    name: str
-    says: str
-    evidence: tuple[str, ...]
-    advice: Advice
-    task: str | None = None
-
-
-States = dict[str, State]
 
 
 def find_causes(record: Record, states: States) -> list[Cause]:
     """All causes that the evidence allows, those first that explain the others."""
     found = [check(record, states) for check in CHECKS] if record.epochs else []
     return [cause for cause in found if cause is not None]
-
-
-def leak(record: Record, states: States) -> Cause | None:
-    """Training and validation share something."""
-    shared = record.facts.shared
-    if not shared:
-        return None
-    expect = "Validation errors will rise to what unseen speakers really give; every figure until then is too good."
-    advice = Advice((), expect, "Split anew by speaker (vivavoce split) and train again.")
-    return Cause("leak", "validation leaks: it shares recordings or speakers with training", shared, advice)
 
 
 def frozen(record: Record, states: States) -> Cause | None:
@@ -158,121 +114,6 @@ def joint_loss(record: Record, states: States) -> Cause | None:
     sets = ("multitask.type=scale_matched", "correlation.weight=1.0")
     advice = Advice(sets, f"The {small} loss begins to fall; the {big} loss falls as before.")
     return Cause("joint_loss", f"the {big} loss dwarfs the {small} loss", tuple(evidence), advice, small)
-
-
-def rate_too_high(record: Record, states: States) -> Cause | None:
-    """Steps that throw the weights about."""
-    total = record.series(record.train, "loss")
-    evidence = []
-    if not np.isfinite(total).all():
-        evidence.append("The training loss is no number.")
-    ratios = record.update_ratios()
-    largest = {part: float(np.max(values)) for part, values in ratios.items()}
-    part = max(largest, key=lambda name: largest[name], default=None)
-    bold = part is not None and largest[part] > TOO_LARGE
-    if part is not None and bold:
-        evidence.append(f"A step changes the weights of the {part} by {100 * largest[part]:.0f} % of their size.")
-    spikes = int((total[1:] > SPIKE * total[:-1]).sum()) if np.isfinite(total).all() else 0
-    if spikes:
-        evidence.append(f"The training loss jumped up by more than {100 * (SPIKE - 1):.0f} % {spikes} times.")
-    clipped = record.monitored("clipped")
-    if len(clipped) and np.median(clipped) > 0.5:
-        evidence.append(f"Gradients were clipped in {100 * np.median(clipped):.0f} % of the steps.")
-    if not (bold or not np.isfinite(total).all() or (not ratios and spikes > 2)):
-        return None
-    expect = "The training loss falls without jumps; steps change the weights by some thousandths of their size."
-    factor = USUAL / largest[part] if part is not None and bold else 0.1
-    sets = (rate_times(record, factor), "training.clip_norm=1.0")
-    return Cause("rate_too_high", "the learning rate is too high", tuple(evidence), Advice(sets, expect))
-
-
-def rate_too_low(record: Record, states: States) -> Cause | None:
-    """Steps too small to get anywhere, and not because the rate still warms up."""
-    if record.epochs < SHOWN or (record.rate[-1] > 1.01 * record.rate[-2]):
-        return None
-    ratios = [values.max() for values in record.update_ratios().values()]
-    if not ratios or max(ratios) > TOO_SMALL or max(ratios) <= STANDS_STILL:
-        return None
-    fallen = [1 - level(values, last=True) / level(values) for values in _losses(record)]
-    # Losses that fell a great deal all the same have no use for larger steps.
-    if (fallen and max(fallen) > 0.5) or states.get("speaker") is State.FINISHED:
-        return None
-    evidence = [f"A step changes the weights by {max(ratios):.1e} of their size at most; {USUAL:.0e} is usual."]
-    evidence += [f"The training losses fell by {100 * max(fallen):.0f} % in {record.epochs} epochs."] if fallen else []
-    expect = "Training losses fall several times as fast within two epochs."
-    advice = Advice((rate_times(record, USUAL / max(ratios)),), expect)
-    return Cause("rate_too_low", "the learning rate is too low", tuple(evidence), advice)
-
-
-def tiny_data(record: Record, states: States) -> Cause | None:
-    """So few recordings that the model learns them by heart."""
-    facts = record.facts
-    few = facts.recordings is not None and facts.recordings < FEW_RECORDINGS
-    few = few or (facts.speakers is not None and facts.speakers < FEW_SPEAKERS and "speaker" in record.tasks)
-    if not few:
-        return None
-    evidence = [f"The training manifest holds {facts.recordings} recordings of {facts.speakers} speakers."]
-    for task in record.tasks:
-        curves = record.curves(task)
-        last = level(curves.train, last=True), level(curves.validation, last=True)
-        if last[1] > GAP * last[0]:
-            evidence.append(f"{task.capitalize()}: training loss {last[0]:.2g}, validation loss {last[1]:.2g}.")
-    sets = ("training.early_stopping.patience=5", "training.mask_mels=20", "training.mask_frames=40")
-    advice = Advice(
-        sets,
-        "The gap between training and validation narrows; more speakers do far more than any setting.",
-        "Record more speakers, or simulate from a larger corpus (vivavoce simulate).",
-    )
-    return Cause("tiny_data", "there is too little to learn from", tuple(evidence), advice)
-
-
-def labels(record: Record, states: States) -> Cause | None:
-    """Steps of a usual size teach nothing that holds on validation, as where labels do not go with the recordings."""
-    evidence = []
-    ratios = [values.max() for values in record.update_ratios().values()]
-    if ratios and max(ratios) <= TOO_SMALL:
-        return None  # nothing was learned since nothing moved
-    for task in record.tasks:
-        best, curves = record.best_eer(task), record.curves(task)
-        if _at_chance(record, task):
-            evidence.append(
-                f"{task.capitalize()}: the error rate on validation was never below {100 * best:.0f} %, where chance "
-                f"is {100 * CHANCE_EER:.0f} %."
-            )
-        elif task == "speaker" and _unlearned(curves.train) and _worse(curves.validation):
-            evidence.append(
-                f"Speaker: the training loss went from {level(curves.train):.2g} to "
-                f"{level(curves.train, last=True):.2g}, and validation is worse than after the first epoch."
-            )
-    if not evidence or record.epochs < FEWEST_UNLEARNED:
-        return None
-    evidence += record.facts.wrong[:3]
-    advice = Advice(
-        (),
-        "With right labels the error rate on validation falls within the first epochs.",
-        "Check how speakers and kinds come into the manifest; listen to some (vivavoce audit MANIFEST --run RUN).",
-    )
-    says = "training teaches nothing that holds, as with labels that do not go with the recordings"
-    return Cause("labels", says, tuple(evidence), advice)
-
-
-def _unlearned(train: np.ndarray) -> bool:
-    """A training loss that has hardly come down."""
-    return level(train, last=True) > UNLEARNED * level(train)
-
-
-def _worse(validation: np.ndarray) -> bool:
-    """A validation curve that ends above where its first epoch left it."""
-    return level(validation, last=True) > WORSE * validation[0]
-
-
-def _at_chance(record: Record, task: str) -> bool:
-    best = record.best_eer(task)
-    return not math.isnan(best) and best >= AT_CHANCE
-
-
-def _losses(record: Record) -> list[np.ndarray]:
-    return [record.series(record.train, f"loss_{task}") for task in record.tasks]
 
 
 Check = Callable[[Record, States], Cause | None]

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from vivavoce.training.diagnosis.advice import Advice, of_state
-from vivavoce.training.diagnosis.causes import TOO_LARGE, Cause, find_causes
-from vivavoce.training.diagnosis.record import Facts, Line, Record
+from vivavoce.training.diagnosis.cause import Cause
+from vivavoce.training.diagnosis.causes import find_causes
+from vivavoce.training.diagnosis.record import TOO_LARGE, Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
 from vivavoce.training.diagnosis.trend import Direction, Trend, estimate_trend
 

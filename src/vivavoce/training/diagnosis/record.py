@@ -17,6 +17,11 @@ MOST_HARDENING = 0.5
 # The parts that steps are judged by. What else the losses learn (log variances, a bias) may begin at zero, where any
 # step is endlessly large beside it, and harms nobody.
 WEIGHTY = ("trunk", "head", "speaker_loss")
+# A part whose weights move by less than this of their size in a step does not learn; weight decay alone moves them so.
+STANDS_STILL = 1e-9
+# Update of a step over the weights, median of an epoch. About 1e-3 is a common rule of thumb; the default rate gives
+# 2e-3 to 5e-3 at its peak (benchmarks/provoked_runs.py).
+USUAL, TOO_LARGE, TOO_SMALL = 3e-3, 0.05, 1e-4
 Line = Mapping[str, Any]
 
 
