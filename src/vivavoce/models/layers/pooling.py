@@ -18,8 +18,8 @@ Deviation = Literal["floored", "unbiased", "unbiased_offset"]
 
 def masked_mean(x: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over frames: ``(batch, channels, frames)`` → ``(batch, channels)``."""
-    if mask is None:
-        return x.mean(dim=2)
+    if mask is None:  # over the middle axis, so that the gradient comes in the layout of `frames_major`, too
+        return x.transpose(1, 2).mean(dim=1)
     return mask_channels_first(x, mask).sum(dim=2) / mask.sum(dim=1, keepdim=True)
 
 
