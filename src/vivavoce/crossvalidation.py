@@ -18,6 +18,7 @@ from vivavoce.errors import UserError
 from vivavoce.evaluation.results import EvaluationResult
 from vivavoce.experiment import Experiment
 from vivavoce.files import write_json
+from vivavoce.training.distributed import joined
 from vivavoce.training.run_folder import RunFolder
 
 FILE = "crossvalidation.json"
@@ -112,20 +113,18 @@ def train_folds(
         check_fold(index, folder, fold)
     chosen = list(range(index.folds)) if fold is None else [fold]
     config.training.torch_device()
-    _begin(out, Record(folds=absolute(folder), index=index), chosen, resume)
     runs = {}
-    try:
-        for number in chosen:
-            manifests = fold_manifests(folder, number)
-            # Folds by session hold every speaker in every part, on purpose.
-            closed_set = config.data.closed_set or index.group is Grouping.SESSION
-            data = config.data.of_fold(manifests["train"], manifests["validation"], closed_set)
-            run = _run(out, number)
-            experiment = Experiment(config.model_copy(update={"data": data}))
-            runs[number] = experiment.train(run.path, resume and run.config.exists(), allow_leak)
-    except UserError:
-        _forget_if_empty(out)
-        raise
+    with joined() as share:
+        record = Record(folds=absolute(folder), index=index)
+        begun = share.from_main(lambda: _begin(out, record, chosen, resume))
+        try:
+            for number in chosen:
+                experiment = Experiment(_of_fold(config, index, number))
+                runs[number] = experiment.train(_run(out, number).path, number in begun, allow_leak)
+        except UserError:
+            if share.main:
+                _forget_if_empty(out)
+            raise
     return runs
 
 
@@ -165,8 +164,21 @@ def evaluate_folds(
     return CrossValidation(results, [fold for fold in range(record.index.folds) if fold not in done])
 
 
-def _begin(out: Path, record: Record, chosen: Sequence[int], resume: bool) -> None:
-    """Write the record, unless ``out`` holds runs of other folds or, without ``resume``, a chosen fold's run."""
+def _of_fold(config: ExperimentConfig, index: FoldsIndex, number: int) -> ExperimentConfig:
+    """The configuration of one fold's run."""
+    assert config.data.folds is not None
+    manifests = fold_manifests(config.data.folds, number)
+    # Folds by session hold every speaker in every part, on purpose.
+    closed_set = config.data.closed_set or index.group is Grouping.SESSION
+    data = config.data.of_fold(manifests["train"], manifests["validation"], closed_set)
+    return config.model_copy(update={"data": data})
+
+
+def _begin(out: Path, record: Record, chosen: Sequence[int], resume: bool) -> list[int]:
+    """Write the record, unless ``out`` holds runs of other folds or, without ``resume``, a chosen fold's run.
+
+    Returns the chosen folds whose runs were begun.
+    """
     if is_cross_validation(out):
         if _read(out) != record:
             raise UserError(f"{out} holds runs of other folds than {record.folds}; choose another --out.")
@@ -178,6 +190,7 @@ def _begin(out: Path, record: Record, chosen: Sequence[int], resume: bool) -> No
             f"{_run(out, begun[0]).path} already holds a training run; choose another --out, or continue with --resume."
         )
     write_json(out / FILE, record.model_dump(mode="json"))
+    return begun
 
 
 def _forget_if_empty(out: Path) -> None:

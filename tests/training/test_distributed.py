@@ -126,3 +126,27 @@ def test_what_the_first_process_cannot_do_ends_all_with_one_sentence(tiny, outco
     assert done.stderr.count("already holds a training run") == 1
     # What follows is torchrun's own report of the failure; nothing of ours is in it.
     assert "src/vivavoce/" not in done.stderr
+
+
+TWICE = """
+import torch
+from vivavoce.training.distributed import joined
+
+for number in range(2):
+    with joined() as share:
+        module = share.wrap(torch.nn.Linear(2, 1, bias=False))
+        module(torch.full((1, 2), float(share.rank + number))).sum().backward()
+        gradient = module.module.weight.grad.tolist()
+        told = share.from_main(lambda: number)
+    if share.main:
+        print(told, gradient)
+"""
+
+
+def test_one_job_trains_one_run_after_another(tmp_path):
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    done = torchrun(2, script, module=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["0 [[0.5, 0.5]]", "1 [[1.5, 1.5]]"]
+    assert "destroy" not in done.stderr  # the group was left open

@@ -7,6 +7,7 @@ negatives, classes weighted alike) are those of one process with that batch, no 
 another, and batches need not divide evenly.
 """
 
+import atexit
 import gc
 import os
 from collections.abc import Callable, Iterator
@@ -87,20 +88,33 @@ class Share:
 
 @contextmanager
 def joined() -> Iterator[Share]:
-    """Join the processes that `torchrun` started; where it did not, there is this one alone."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
+    """Join the processes that `torchrun` started; where it did not, there is this one alone.
+
+    They stay together until the process ends, so that one job may train one run after another.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Share()
         return
+    if not distributed.is_initialized():
+        _open_group()
+    # After an error its frames hold what averages gradients; the group could not go, and need not.
+    atexit.unregister(_close_group)
+    yield Share(distributed.get_rank(), distributed.get_world_size())
+    distributed.barrier()
+    atexit.register(_close_group)
+
+
+def _open_group() -> None:
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
-    yield Share(distributed.get_rank(), distributed.get_world_size())
-    # What averages gradients must be gone before the group is: as its last owner it would wait for itself. After an
-    # error its frames still hold it, and the process ends in any case.
+
+
+def _close_group() -> None:
+    # What averages gradients must be gone before the group is: as its last owner it would wait for itself.
     gc.collect()
-    distributed.barrier()
-    distributed.destroy_process_group()
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 class _Gathered(torch.autograd.Function):
