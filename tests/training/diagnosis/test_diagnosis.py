@@ -126,6 +126,22 @@ def test_a_freeze_that_is_planned_to_end_is_no_fault_while_it_lasts(freeze, epoc
     assert ("training.freeze=[]" in all_sets(found)) is by_config
 
 
+@pytest.mark.parametrize(
+    ("task", "still", "alarm"),
+    [
+        ("speaker", ("trunk", "head"), True),  # the head is not trained, and that it stands still hides nothing
+        ("speaker", ("head",), False),
+        ("liveness", ("trunk",), False),  # as with a head that reads raw features
+        ("liveness", ("trunk", "head"), True),
+    ],
+)
+def test_a_task_alone_moves_its_own_part(task, still, alarm):
+    given = lines(**HEALTHY | {f"update_ratio/{part}": 0.0 for part in still})
+    other = {"speaker": "liveness", "liveness": "speaker"}[task]
+    given = [{name: value for name, value in line.items() if other not in name} for line in given]
+    assert (diagnose(given, CONFIG).cause == "frozen") is alarm
+
+
 def test_what_the_data_are_known_for_comes_first():
     few = diagnose(lines(**HEALTHY), CONFIG, Facts(recordings=20, speakers=2))
     assert few.cause == "tiny_data"

@@ -29,16 +29,15 @@ def find_causes(record: Record, states: States) -> list[Cause]:
 def frozen(record: Record, states: States) -> Cause | None:
     """A part of the model that should learn does not."""
     planned = _planned_freeze(record)
-    still = [
-        part
-        for part, ratios in record.update_ratios().items()
-        if ratios[-1] <= STANDS_STILL and part in ("trunk", "head") and planned.get(part, True)
-    ]
-    if not still or ("head" in still and record.tasks == ("speaker",)):
+    # A task alone trains its own part, and maybe some of the other.
+    own = {part for task, part in (("speaker", "trunk"), ("liveness", "head")) if task in record.tasks}
+    ratios = record.update_ratios()
+    still = [part for part in ratios if part in own and ratios[part][-1] <= STANDS_STILL and planned.get(part, True)]
+    if not still:
         return None
     part = still[0]
     norms = record.monitored(f"grad_norm/{part}")
-    evidence = [f"A step changes the weights of the {part} by {record.monitored(f'update_ratio/{part}')[-1]:.1e}."]
+    evidence = [f"A step changes the weights of the {part} by {ratios[part][-1]:.1e}."]
     if len(norms):
         evidence.append(f"The gradient norm of the {part} is {norms[-1]:.1e}.")
     if part in planned:
