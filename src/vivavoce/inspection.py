@@ -1,5 +1,6 @@
 """A run folder diagnosed: its metrics, its config, and the data it was trained on."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from vivavoce.corpus.leaks import describe_leaks, find_leaks
 from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.errors import UserError
 from vivavoce.training.diagnosis.diagnosis import Diagnosis, diagnose
+from vivavoce.training.diagnosis.ending import broken_off
 from vivavoce.training.diagnosis.record import Facts
 from vivavoce.training.run_folder import RunFolder
 
@@ -27,10 +29,12 @@ def inspect(run: RunFolder, listen: bool = True, workers: int = 2) -> Diagnosis:
         UserError: the metrics or the config are damaged.
     """
     lines, config = run.read_metrics(), read_config(run)
+    ended = broken_off(run, lines)
     paths = manifests(run, config)
     if paths is None:
-        return diagnose(lines, config, Facts(checked="the run's manifests are gone, so its data were not looked at"))
-    facts = _by_names(*paths, config)
+        gone = "the run's manifests are gone, so its data were not looked at"
+        return diagnose(lines, config, Facts(checked=gone, ended=ended))
+    facts = replace(_by_names(*paths, config), ended=ended)
     found = diagnose(lines, config, facts)
     if not (listen and found.suspicious and not facts.shared):
         return found
@@ -81,7 +85,7 @@ def _by_sound(train: Path, validation: Path, known: Facts, workers: int) -> Fact
         errors = [finding for finding in result.findings if finding.severity is not Severity.NOTE]
         shared = tuple(finding.what for finding in errors if finding.severity is Severity.ERROR and _overlaps(finding))
         wrong = tuple(finding.what for finding in errors if finding.what not in shared)
-    return Facts(known.recordings, known.speakers, shared, wrong, "an audit of both manifests with their sound")
+    return replace(known, shared=shared, wrong=wrong, checked="an audit of both manifests with their sound")
 
 
 def _overlaps(finding: Finding) -> bool:

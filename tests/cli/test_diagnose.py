@@ -12,6 +12,8 @@ from vivavoce.config import ExperimentConfig
 from vivavoce.corpus.manifest import Row, write_rows
 from vivavoce.corpus.metadata import Kind
 from vivavoce.settings import load_settings
+from vivavoce.training.crops import Batches
+from vivavoce.training.guard import keep_batch
 from vivavoce.training.run_folder import RunFolder
 
 from ..synthetic import make_rows
@@ -64,6 +66,18 @@ def test_a_run_of_a_few_epochs_or_none_is_too_early(tmp_path):
     result = run_cli("diagnose", run.path)
     assert result.code == 0, result.err
     assert "no epoch is over" in result.out
+
+
+@pytest.mark.parametrize("epochs", [0, 3])
+def test_a_run_that_broke_off_says_so(tmp_path, epochs):
+    run = make_run(tmp_path, lines()[: 2 * epochs])
+    keep_batch(run.bad_batch, Batches(None, None), ["a", "b"], epoch=epochs + 1, step=31)
+    run.steps.write_text('{"epoch": 1, "step": 30, "loss": 812.0}\n')
+    result = run_cli("diagnose", run.path)
+    assert result.code == 0, result.err
+    assert "Training ended since a loss was no number" in result.out
+    assert "812 in step 30" in result.out
+    assert "--set 'training.learning_rate=2.0e-04'" in result.out
 
 
 def test_shared_speakers_are_found_by_name(tmp_path):

@@ -22,8 +22,24 @@ UNSOLVED = 0.1  # loss; below, a task has little left to learn
 
 def find_causes(record: Record, states: States) -> list[Cause]:
     """All causes that the evidence allows, those first that explain the others."""
-    found = [check(record, states) for check in CHECKS] if record.epochs else []
+    found = [check(record, states) for check in (CHECKS if record.epochs else (diverged,))]
     return [cause for cause in found if cause is not None]
+
+
+def diverged(record: Record, states: States) -> Cause | None:
+    """Training broke off, for its numbers were none."""
+    if not record.facts.ended:
+        return None
+    sets = (rate_times(record, 0.1), "training.clip_norm=1.0")
+    if record.setting("training", "precision") != "float32":
+        sets += ("training.precision=float32",)
+    advice = Advice(
+        sets,
+        "The losses stay numbers, and training comes to its end.",
+        "Train anew, since a resumed run takes the same step again; listen to the recordings of the batch where the "
+        "losses had not risen before.",
+    )
+    return Cause("diverged", "training ended since a loss was no number", record.facts.ended, advice)
 
 
 def frozen(record: Record, states: States) -> Cause | None:
@@ -117,5 +133,5 @@ def joint_loss(record: Record, states: States) -> Cause | None:
 
 Check = Callable[[Record, States], Cause | None]
 CHECKS: tuple[Check, ...] = (
-    leak, frozen, dead_units, normalisation, joint_loss, rate_too_high, rate_too_low, tiny_data, labels,
+    diverged, leak, frozen, dead_units, normalisation, joint_loss, rate_too_high, rate_too_low, tiny_data, labels,
 )  # fmt: skip

@@ -115,7 +115,7 @@ def _too_good(record: Record, task: str) -> bool:
 def _headline(record: Record, tasks: Sequence[TaskDiagnosis], causes: Sequence[Cause]) -> str:
     said = ", ".join(f"{task.task}: {task.state}" for task in tasks if task.task != "joint")
     if not record.epochs:
-        return "Too early to say: no epoch is over."
+        return f"{causes[0].says.capitalize()} (no epoch is over)." if causes else "Too early to say: no epoch is over."
     after = f"after {record.epochs} epoch{'' if record.epochs == 1 else 's'}"
     return f"{causes[0].says.capitalize()} ({said}; {after})." if causes else f"{said.capitalize()} ({after})."
 
