@@ -80,6 +80,10 @@ BROKEN = {
     ),
     "sizes": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(4, 20, 5)}), ("shapes that no",)),
     "dimensions": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(())}), ("shapes that no",)),
+    "mels": (
+        lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(16, 2, 5)}),
+        ("shapes that no xvector of WeSpeaker has",),
+    ),
     "architecture": (lambda weights: (weights.clear(), weights.update(a=torch.zeros(2))), ("begin with a", "xvector")),
 }
 
@@ -110,10 +114,33 @@ def test_what_is_no_checkpoint_is_refused_in_a_sentence(tmp_path):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UserError, match="no checkpoint that can be read"):
             read_checkpoint(tmp_path / name)
+    # Pickles over which torch.load fails with an IndexError, a TypeError and a KeyError.
+    for pickled in (b"\x80\x02.", b"\x80\x02ccollections\nOrderedDict\nN\x85R.", b"\x80\x02h\x05."):
+        (tmp_path / "pickle.pt").write_bytes(pickled)
+        with pytest.raises(UserError, match=r"pickle\.pt is no checkpoint that can be read; give a whole one"):
+            read_checkpoint(tmp_path / "pickle.pt")
+    within: dict = {}
+    within["model"] = within
+    with pytest.raises(UserError, match="holds no weights"):
+        read_checkpoint(saved(tmp_path, within))
     with pytest.raises(UserError, match="holds no weights"):
         read_checkpoint(saved(tmp_path, {"epoch": 3}))
     with pytest.raises(UserError, match="There is no file"):
         read_checkpoint(tmp_path / "absent.pt")
+
+
+@pytest.mark.filterwarnings("ignore:torch.quantize")
+@pytest.mark.parametrize(
+    "change",
+    [torch.Tensor.to_sparse, lambda value: torch.quantize_per_tensor(value, 0.1, 0, torch.qint8)],
+    ids=["sparse", "quantised"],
+)
+def test_tensors_that_are_no_plain_ones_are_refused(change, tmp_path):
+    weights = xvector("wespeaker")
+    path = saved(tmp_path, {**weights, "seg_1.weight": change(weights["seg_1.weight"])})
+    for read in (read_checkpoint, checkpoint_families, lambda path: import_checkpoint(path, "wespeaker")):
+        with pytest.raises(UserError, match=r"holds seg_1\.weight as a quantised, sparse or empty tensor"):
+            read(path)
 
 
 def test_nothing_in_a_checkpoint_is_run(tmp_path):

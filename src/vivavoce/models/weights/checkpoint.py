@@ -7,10 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -24,6 +22,7 @@ PREFIXES = ("", *(f"{wrapper}." for wrapper in WRAPPERS), "speaker_encoder.", "m
 # What only training needs (the classifier over its speakers, how many batches batch norm has seen), and a front end.
 BESIDE_THE_TRUNK = ("projection", "classifier", "loss", "margin", "speaker_loss", "output", "torchfbank")
 COUNTER = "num_batches_tracked"
+DEEPEST = 8  # dicts in dicts; a pickle may well hold itself
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a `.pt`, `.pth`, `.ckpt`, `.bin` or `.safetensors` file.
 
     Raises:
-        UserError: it is missing, no checkpoint, or holds Python objects that would have to be run to be read.
+        UserError: it is missing, no checkpoint, or holds Python objects that would have to be run to be read, or
+            tensors that are quantised, sparse or without values.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}; give a checkpoint ({', '.join(SUFFIXES)}).")
@@ -47,6 +47,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
     weights, left_out = _unwrapped(content)
     if not weights:
         raise UserError(f"{path} holds no weights; give the checkpoint that the other toolkit's training saved.")
+    for key, value in weights.items():
+        if value.is_quantized or value.is_nested or value.is_meta or value.layout is not torch.strided:
+            raise UserError(
+                f"{path} holds {key} as a quantised, sparse or empty tensor; save the network as plain float32 tensors."
+            )
     return Checkpoint(weights, left_out, hashlib.sha256(path.read_bytes()).hexdigest())
 
 
@@ -79,28 +84,29 @@ def is_ignored(key: str) -> bool:
 
 
 def _load(path: Path) -> Any:
-    wrong = f"{path} is no checkpoint that can be read"
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the pickle protocol of what is refused a moment later
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "Unsupported global" not in str(error):
-            raise UserError(f"{wrong}; give a whole one, saved by PyTorch or safetensors.") from error
+    except Exception as error:  # a damaged pickle makes its reader fail in any way
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported global" in str(error):
+            raise UserError(
+                f"{path} holds Python objects besides tensors, which are not loaded since they could run any code; "
+                "save its state dict alone with the toolkit it comes from."
+            ) from error
         raise UserError(
-            f"{path} holds Python objects besides tensors, which are not loaded since they could run any code; "
-            "save its state dict alone with the toolkit it comes from."
+            f"{path} is no checkpoint that can be read; give a whole one, saved by PyTorch or safetensors."
         ) from error
-    except (SafetensorError, RuntimeError, EOFError, BadZipFile, ValueError, KeyError, OSError) as error:
-        raise UserError(f"{wrong}; give a whole one, saved by PyTorch or safetensors.") from error
 
 
 def _unwrapped(content: Any) -> tuple[dict[str, Tensor], list[str]]:
     """The dict of tensors within dicts of dicts, and the names of what stood beside it."""
     left_out: list[str] = []
-    while isinstance(content, Mapping):
+    for _ in range(DEEPEST):
+        if not isinstance(content, Mapping):
+            break
         tensors = {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
         inner = next((name for name in WRAPPERS if isinstance(content.get(name), Mapping)), None)
         if tensors or inner is None:

@@ -13,6 +13,8 @@ from vivavoce.models.weights.families import FAMILIES
 from vivavoce.models.weights.layout import Layout, TrunkConfig
 from vivavoce.models.weights.registry import Found, find, fitting, layout_of
 from vivavoce.models.weights.trunk_file import TrunkFile, TrunkInfo, blank_weights
+from vivavoce.signal.melspec import MelSpecConfig
+from vivavoce.signal.voice import FbankConfig
 
 
 class Imported(NamedTuple):
@@ -35,8 +37,7 @@ def import_checkpoint(path: Path, family: str, architecture: str | None = None) 
     """
     checkpoint = read_checkpoint(path)
     found = find(checkpoint.weights, family, architecture, str(path))
-    config, mels = _config(found, path)
-    blank = blank_weights(config, mels)
+    config, voice, blank = _network(found, path)
     theirs = found.layout.to_theirs(blank)
     unused = _check(found.weights, theirs, f"{path} as {found.architecture} of {FAMILIES[family].title}")
     ours = found.layout.to_ours({key: found.weights[key].float() for key in theirs})
@@ -44,8 +45,8 @@ def import_checkpoint(path: Path, family: str, architecture: str | None = None) 
         raise AssertionError(f"the layout of {found.architecture} does not reach {sorted(blank.keys() ^ ours.keys())}")
     info = TrunkInfo(
         trunk=config,
-        mels=mels,
-        voice=FAMILIES[family].voice_config(mels),
+        mels=voice.num_mel_bins,
+        voice=voice,
         voice_norm=FAMILIES[family].voice_norm,
         family=family,
         source_sha256=checkpoint.sha256,
@@ -96,17 +97,21 @@ def checkpoint_families(path: Path) -> list[str]:
     return families or [find(weights, next(iter(FAMILIES)), None, str(path)).family]
 
 
-def _config(found: Found, path: Path) -> tuple[TrunkConfig, int]:
+def _network(found: Found, path: Path) -> tuple[TrunkConfig, FbankConfig | MelSpecConfig, dict[str, Tensor]]:
+    """The trunk that a checkpoint's shapes tell, the front end it expects, and the shapes of our weights."""
+    title = FAMILIES[found.family].title
     try:
-        return found.layout.config(found.weights), found.layout.mels(found.weights)
+        config, mels = found.layout.config(found.weights), found.layout.mels(found.weights)
+        return config, FAMILIES[found.family].voice_config(mels), blank_weights(config, mels)
     except KeyError as error:
-        title = FAMILIES[found.family].title
         raise UserError(
             f"{path} as {found.architecture} of {title} lacks {error.args[0]}; it is not whole, or of another variant."
         ) from error
     except (ValueError, IndexError, ZeroDivisionError) as error:
-        title = FAMILIES[found.family].title
-        raise UserError(f"{path} has weights of shapes that no {found.architecture} of {title} has.") from error
+        raise UserError(
+            f"{path} has weights of shapes that no {found.architecture} of {title} has; it is damaged, or of another "
+            "variant."
+        ) from error
 
 
 def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: str) -> list[str]:
