@@ -66,6 +66,14 @@ def test_half_precision_becomes_float32_without_loss(tmp_path):
     assert torch.equal(weights["stem.conv.weight"].half(), half["blocks.0.conv.weight"])
 
 
+def with_value(key, number):
+    return lambda weights: weights[key].view(-1)[0].fill_(number)
+
+
+def as_type(key, kind):
+    return lambda weights: weights.update({key: weights[key].to(kind)})
+
+
 def without(key):
     return lambda weights: weights.pop(key)
 
@@ -80,6 +88,14 @@ BROKEN = {
     ),
     "sizes": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(4, 20, 5)}), ("shapes that no",)),
     "dimensions": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(())}), ("shapes that no",)),
+    "NaN": (with_value("frame_2.bn.running_var", torch.nan), ("in frame_2.bn.running_var", "no finite numbers")),
+    "infinite": (with_value("seg_2.weight", torch.inf), ("in seg_2.weight", "from before its training failed")),
+    "beyond float32": (
+        lambda weights: weights.update({"seg_2.bias": torch.full((12,), 1e300, dtype=torch.float64)}),
+        ("in seg_2.bias",),
+    ),
+    "complex": (as_type("seg_1.bias", torch.complex64), ("seg_1.bias as complex64", "plain float32")),
+    "whole numbers": (as_type("seg_1.bias", torch.int8), ("seg_1.bias as int8",)),
     "mels": (
         lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(16, 2, 5)}),
         ("shapes that no xvector of WeSpeaker has",),

@@ -33,14 +33,15 @@ def import_checkpoint(path: Path, family: str, architecture: str | None = None) 
         architecture: our trunk's type; None: found by the checkpoint's keys.
 
     Raises:
-        UserError: the file is no checkpoint, of another toolkit or architecture, or its weights are not all of them.
+        UserError: the file is no checkpoint, of another toolkit or architecture, or its weights are not all of them or
+            no finite numbers.
     """
     checkpoint = read_checkpoint(path)
     found = find(checkpoint.weights, family, architecture, str(path))
     config, voice, blank = _network(found, path)
     theirs = found.layout.to_theirs(blank)
     unused = _check(found.weights, theirs, f"{path} as {found.architecture} of {FAMILIES[family].title}")
-    ours = found.layout.to_ours({key: found.weights[key].float() for key in theirs})
+    ours = found.layout.to_ours({key: _float32(found.weights[key], key, path) for key in theirs})
     if ours.keys() != blank.keys():
         raise AssertionError(f"the layout of {found.architecture} does not reach {sorted(blank.keys() ^ ours.keys())}")
     info = TrunkInfo(
@@ -130,6 +131,18 @@ def _check(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], name: st
                 f"{tuple(value.shape)}."
             )
     return [key for key in unused if not key.endswith(COUNTER)]
+
+
+def _float32(value: Tensor, key: str, path: Path) -> Tensor:
+    if not value.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        raise UserError(f"{path} holds {key} as {kind}; save the network as plain float32 tensors.")
+    value = value.float()
+    if not value.isfinite().all():
+        raise UserError(
+            f"{path} holds values in {key} that are no finite numbers; give a checkpoint from before its training failed."
+        )
+    return value
 
 
 def _variant(layout: Layout, config: TrunkConfig) -> Mapping[str, Any]:
