@@ -85,7 +85,9 @@ def _by_sound(train: Path, validation: Path, known: Facts, workers: int) -> Fact
         errors = [finding for finding in result.findings if finding.severity is not Severity.NOTE]
         shared = tuple(finding.what for finding in errors if finding.severity is Severity.ERROR and _overlaps(finding))
         wrong = tuple(finding.what for finding in errors if finding.what not in shared)
-    return replace(known, shared=shared, wrong=wrong, checked="an audit of both manifests with their sound")
+    found = f"{len(errors)} thing{'' if len(errors) == 1 else 's'} wrong" if errors else "nothing wrong"
+    checked = f"an audit of both manifests with their sound, which found {found}"
+    return replace(known, shared=shared, wrong=wrong, checked=checked, audited=True)
 
 
 def _overlaps(finding: Finding) -> bool:

@@ -1,11 +1,14 @@
 import json
 import zlib
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from vivavoce import inspection
 from vivavoce.audio import read_audio, write_wav
 from vivavoce.cli.diagnose import BARS, sparkline
 from vivavoce.config import ExperimentConfig
@@ -116,6 +119,30 @@ def test_copies_under_other_names_are_heard_where_the_curves_are_suspicious(tmp_
     if listen:
         assert "in both manifests" in result.json["causes"][0]["evidence"][0]
         assert "audit" in result.json["checked"]
+
+
+def test_what_the_audit_finds_of_data_at_fault_is_printed(tmp_path, make_wav):
+    """One sound under the names of two speakers teaches no speaker task."""
+    run = make_run(tmp_path, lines(FLAT, LOWER))
+    sound = [make_wav(f"{name}.wav", 3.0, f0_hz=pitch, seed=pitch) for name, pitch in (("a", 120), ("v", 170))]
+    rows = [replace(row, path=sound[0], duration_s=3.0) for row in make_rows(["a", "b"], [Kind.LIVE], utterances=1)]
+    write_rows(rows, tmp_path / "train.jsonl.gz")
+    write_rows([replace(rows[0], id="v", path=sound[1], speaker="v")], tmp_path / "validation.jsonl.gz")
+    result = run_cli("diagnose", run.path, "--workers", 1)
+    assert result.code == 0, result.err
+    assert "the data are at fault, as the audit shows" in result.out
+    assert "under two speakers" in result.out
+    assert "with their sound, which found" in result.out
+    assert "found nothing" not in result.out
+
+
+def test_an_audit_that_finds_nothing_says_so(tmp_path, monkeypatch):
+    run = make_run(tmp_path, lines(FLAT, LOWER))
+    monkeypatch.setattr(inspection, "audit", lambda *_, **__: nullcontext(SimpleNamespace(findings=[])))
+    result = run_cli("diagnose", run.path, "--workers", 1)
+    assert result.code == 0, result.err
+    assert "The audit found nothing wrong" in result.out
+    assert "with their sound, which found nothing wrong." in result.out
 
 
 def test_what_is_no_run_is_refused(tmp_path):

@@ -150,6 +150,20 @@ def test_what_the_data_are_known_for_comes_first():
     assert leaky.causes[0].evidence == ("2 speakers in both.",)
 
 
+def test_what_the_audit_found_is_said_where_the_data_are_at_fault():
+    wrong = tuple(f"Finding {number}." for number in range(7))
+    found = diagnose(lines(FLAT, LOWER, **HEALTHY), CONFIG, Facts(200, 20, wrong=wrong, audited=True))
+    assert states(found)["speaker"] is State.DATA
+    assert found.cause == "data"
+    assert found.causes[0].evidence == (*wrong[:5], "The audit found 2 more.")
+    assert diagnose(lines(**HEALTHY), CONFIG, Facts(200, 20, wrong=wrong, audited=True)).cause == "none"
+    clean = diagnose(lines(FLAT, LOWER, **HEALTHY), CONFIG, Facts(200, 20, audited=True))
+    assert clean.cause == "none"
+    assert "The audit found nothing wrong" in clean.tasks[0].advice.beside
+    unheard = diagnose(lines(FLAT, LOWER, **HEALTHY), CONFIG, Facts(200, 20))
+    assert "Audit both manifests" in unheard.tasks[0].advice.beside
+
+
 @pytest.mark.parametrize(("train", "validation", "eer"), [(FLAT, LOWER, 0.1), (LOWER, LOWER, 0.0), (LOWER, FLAT, 0.5)])
 def test_curves_that_no_right_data_give_ask_for_an_audit(train, validation, eer):
     assert diagnose(lines(train, validation, eer), CONFIG).suspicious

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vivavoce.training.diagnosis.record import Record
+from vivavoce.training.diagnosis.record import Facts, Record
 from vivavoce.training.diagnosis.states import State
 from vivavoce.training.diagnosis.trend import Trend
 
 USUAL_RATE = 2e-3
+RIGHT_DATA = "With data that are right the training loss falls first and validation follows."
 
 
 @dataclass(frozen=True)
@@ -50,12 +51,20 @@ def of_state(record: Record, task: str, state: State, validation: Trend) -> Advi
         expect = "The training loss falls; where it rises still, clean the data (vivavoce audit) or change the model."
         return Advice((rate_times(record, 0.1), "training.clip_norm=1.0"), expect)
     if state is State.DATA:
-        return Advice(
-            (),
-            "With data that are right the training loss falls first and validation follows.",
-            "Audit both manifests against each other (vivavoce audit TRAIN --against VALIDATION) and split anew.",
-        )
+        return Advice((), RIGHT_DATA, _about_data(record.facts))
     return Advice()
+
+
+def _about_data(facts: Facts) -> str:
+    """What to do about data that the curves say are at fault."""
+    if facts.shared or facts.wrong:
+        return "See below what is wrong with them."
+    if facts.audited:
+        return (
+            "The audit found nothing wrong, so look at what it cannot hear: whether speakers and kinds are named "
+            "right, and whether validation is easier than training."
+        )
+    return "Audit both manifests against each other (vivavoce audit TRAIN --against VALIDATION) and split anew."
 
 
 def _go_on(record: Record, validation: Trend) -> Advice:

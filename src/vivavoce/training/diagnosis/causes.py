@@ -7,7 +7,7 @@ import numpy as np
 
 from vivavoce.training.diagnosis.advice import Advice, rate_times
 from vivavoce.training.diagnosis.cause import Cause, States
-from vivavoce.training.diagnosis.data_causes import labels, leak, tiny_data
+from vivavoce.training.diagnosis.data_causes import labels, leak, tiny_data, wrong_data
 from vivavoce.training.diagnosis.rates import rate_too_high, rate_too_low
 from vivavoce.training.diagnosis.record import STANDS_STILL, Record
 from vivavoce.training.diagnosis.trend import level
@@ -134,4 +134,5 @@ def joint_loss(record: Record, states: States) -> Cause | None:
 Check = Callable[[Record, States], Cause | None]
 CHECKS: tuple[Check, ...] = (
     diverged, leak, frozen, dead_units, normalisation, joint_loss, rate_too_high, rate_too_low, tiny_data, labels,
+    wrong_data,
 )  # fmt: skip

@@ -4,15 +4,17 @@ import math
 
 import numpy as np
 
-from vivavoce.training.diagnosis.advice import Advice
+from vivavoce.training.diagnosis.advice import RIGHT_DATA, Advice
 from vivavoce.training.diagnosis.cause import Cause, States
 from vivavoce.training.diagnosis.record import CHANCE_EER, TOO_SMALL, Record
+from vivavoce.training.diagnosis.states import State
 from vivavoce.training.diagnosis.trend import level
 
 AT_CHANCE = 0.4  # error rate
 UNLEARNED, FEWEST_UNLEARNED = 0.7, 8  # share of a training loss that is left, after so many epochs
 WORSE = 1.05  # times the first epoch's validation loss; one that only stands is a bottleneck
 FEW_RECORDINGS, FEW_SPEAKERS = 60, 5
+FINDINGS = 5  # of the audit that are told
 GAP = 3.0  # validation loss over training loss
 
 
@@ -76,6 +78,18 @@ def labels(record: Record, states: States) -> Cause | None:
     )
     says = "training teaches nothing that holds, as with labels that do not go with the recordings"
     return Cause("labels", says, tuple(evidence), advice)
+
+
+def wrong_data(record: Record, states: States) -> Cause | None:
+    """The curves say that the data are at fault, and the audit says what is wrong with them."""
+    wrong = record.facts.wrong
+    if State.DATA not in states.values() or not wrong or labels(record, states):
+        return None
+    more = (f"The audit found {len(wrong) - FINDINGS} more.",) if len(wrong) > FINDINGS else ()
+    advice = Advice(
+        (), RIGHT_DATA, "Mend that (vivavoce audit TRAIN --against VALIDATION names the recordings), and train again."
+    )
+    return Cause("data", "the data are at fault, as the audit shows", (*wrong[:FINDINGS], *more), advice)
 
 
 def _unlearned(train: np.ndarray) -> bool:
