@@ -112,9 +112,8 @@ def train_folds(
     if fold is not None:
         check_fold(index, folder, fold)
     chosen = list(range(index.folds)) if fold is None else [fold]
-    config.training.torch_device()
     runs = {}
-    with joined() as share:
+    with joined(config.training.torch_device()) as share:
         record = Record(folds=absolute(folder), index=index)
         begun = share.from_main(lambda: _begin(out, record, chosen, resume))
         try:

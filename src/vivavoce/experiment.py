@@ -60,7 +60,7 @@ class Experiment:
                 something, or the data do not allow training. A run that ends so before its first epoch leaves no
                 folder behind, unless it diverged.
         """
-        with joined() as share:
+        with joined(self.config.training.torch_device()) as share:
             return self._train(share, Path(out), resume, allow_leak, watch)
 
     def _train(self, share: Share, path: Path, resume: bool, allow_leak: bool, watch: Watch | None) -> RunFolder:

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from vivavoce.training.distributed import Share, SharedBatchNorm, share_norms
+from vivavoce.errors import UserError
+from vivavoce.training.distributed import Share, SharedBatchNorm, joined, share_norms
 
 ROOT = Path(__file__).parents[2]
 # Without dropout: its draws differ where a batch is encoded in parts.
-SAME = ("model.head.dropout=0", "training.precision=float32")
+SAME = ("model.head.dropout=0", "training.precision=float32", "training.device=cpu")
 # Batches that do not divide evenly.
 UNEVEN = (*SAME, "training.liveness_batch=11", "training.speaker_batch=13")
 
@@ -91,7 +92,7 @@ from vivavoce.training.run_folder import RunFolder
 torch.set_num_threads(1)
 config, out, *sets = sys.argv[1:]
 experiment = Experiment(load_settings(ExperimentConfig, config, sets))
-with joined() as share:
+with joined(torch.device("cpu")) as share:
     torch.manual_seed(0)
     model = build_model(experiment.config)
     recordings, _ = experiment._recordings(False)
@@ -133,7 +134,7 @@ import torch
 from vivavoce.training.distributed import joined
 
 for number in range(2):
-    with joined() as share:
+    with joined(torch.device("cpu")) as share:
         module = share.wrap(torch.nn.Linear(2, 1, bias=False))
         module(torch.full((1, 2), float(share.rank + number))).sum().backward()
         gradient = module.module.weight.grad.tolist()
@@ -150,3 +151,36 @@ def test_one_job_trains_one_run_after_another(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["0 [[0.5, 0.5]]", "1 [[1.5, 1.5]]"]
     assert "destroy" not in done.stderr  # the group was left open
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    """The environment of the second process of a machine with one GPU; gives the backends that were opened."""
+    opened: list[str] = []
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda backend, **_: opened.append(backend))
+    monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "barrier", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: opened.append(f"GPU {device}"))
+    return opened
+
+
+def test_processes_that_train_on_the_cpu_need_no_gpu_to_talk(second_of_two, monkeypatch):
+    with joined(torch.device("cpu")) as share:
+        assert (share.rank, share.size) == (1, 2)
+    assert second_of_two == ["gloo"]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with joined(torch.device("cuda")):
+        assert second_of_two == ["gloo", "GPU 1", "nccl"]
+
+
+def test_more_processes_than_gpus_are_refused_in_each_of_them(second_of_two, monkeypatch):
+    for own in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", own)
+        with pytest.raises(UserError, match=r"2 processes.*1 GPUs.*training\.device=cpu"), joined(torch.device("cuda")):
+            pass
+    assert second_of_two == []

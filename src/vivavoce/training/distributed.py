@@ -87,16 +87,19 @@ class Share:
 
 
 @contextmanager
-def joined() -> Iterator[Share]:
-    """Join the processes that `torchrun` started; where it did not, there is this one alone.
+def joined(device: torch.device) -> Iterator[Share]:
+    """Join the processes that `torchrun` started to train on ``device``; where it did not, there is this one alone.
 
     They stay together until the process ends, so that one job may train one run after another.
+
+    Raises:
+        UserError: this machine has fewer GPUs than processes.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Share()
         return
     if not distributed.is_initialized():
-        _open_group()
+        _open_group(device)
     # After an error its frames hold what averages gradients; the group could not go, and need not.
     atexit.unregister(_close_group)
     yield Share(distributed.get_rank(), distributed.get_world_size())
@@ -104,10 +107,23 @@ def joined() -> Iterator[Share]:
     atexit.register(_close_group)
 
 
-def _open_group() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+def _open_group(device: torch.device) -> None:
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.set_device(_own_gpu())
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+
+
+def _own_gpu() -> int:
+    """Which GPU this process has, while each of this machine's processes has one."""
+    own, gpus = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    processes = max(own + 1, int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    if processes > gpus:
+        raise UserError(
+            f"{processes} processes were started on this machine, and it has {gpus} GPUs to train on; start at most "
+            f"{gpus} (torchrun --nproc-per-node {gpus}), or set training.device=cpu."
+        )
+    return own
 
 
 def _close_group() -> None:
