@@ -57,6 +57,21 @@ def test_levelling_off_is_healthy_with_the_schedule_and_a_bottleneck_before_it()
     assert state(np.ones(40), np.ones(40), rate=cosine) is State.BOTTLENECK  # nothing was ever learned
 
 
+@pytest.mark.parametrize(
+    "rate",
+    [
+        np.repeat([1.0, 0.1], 20),  # a step, or the diagnosis' own lowering
+        np.tile(1 + np.cos(np.pi * (np.arange(10) + 1) / 10), 4),  # restarts
+        np.repeat([1.0, 0.3, 0.09, 0.027], 10),  # a plateau's schedule
+    ],
+)
+def test_a_rate_that_is_low_in_the_midst_of_a_run_is_no_end(rate):
+    curve = 0.3 + 0.7 * np.exp(-12 * np.arange(40) / 40)
+    assert state(curve, curve, rate=rate, share_done=0.5) is not State.FINISHED
+    assert state(curve, curve, rate=rate, share_done=1.0) is State.FINISHED
+    assert state(curve, curve, rate=rate) is State.FINISHED  # the plan is not known
+
+
 def test_what_is_learned_in_the_first_epoch_counts_against_chance():
     rate = np.concatenate([np.ones(10), np.linspace(1, 0, 20)])
     assert state(FLAT * 0.2, FLAT * 0.2, rate=rate) is State.BOTTLENECK

@@ -15,6 +15,8 @@ LEARNED = 0.2
 NOTHING_LEFT = 0.05
 # The schedule has ended where the rate is below this share of its highest.
 RATE_ENDED = 0.2
+# And, where the plan is known, not before this share of the run is over.
+MOSTLY_DONE = 0.8
 # Towards the end of a schedule a training loss that falls by no more than this, validation at its best, is no fault.
 LAST_POLISH = 0.15
 NEAR_BEST = 1.05
@@ -78,10 +80,15 @@ class Curves:
 
     @property
     def schedule_ended(self) -> bool:
-        """The learning rate has come down, so that curves level off by themselves; or the planned end is near."""
+        """The learning rate has come down, so that curves level off by themselves; or the planned end is near.
+
+        A rate that is low in the midst of a run is no end: it may be a step, a restart, a plateau or our own lowering.
+        """
+        if self.share_done is not None and self.share_done < MOSTLY_DONE:
+            return False
         if self.rate is not None and len(self.rate) and np.nanmax(self.rate) > 0:
             return bool(self.rate[-1] <= RATE_ENDED * np.nanmax(self.rate) and len(self.rate) > 1 and not self.warming)
-        return self.share_done is not None and self.share_done >= 1 - RATE_ENDED
+        return self.share_done is not None and self.share_done >= MOSTLY_DONE
 
     @property
     def coming_down(self) -> bool:
