@@ -10,7 +10,8 @@ import numpy as np
 from vivavoce.training.diagnosis.advice import Advice, of_state
 from vivavoce.training.diagnosis.cause import Cause
 from vivavoce.training.diagnosis.causes import find_causes
-from vivavoce.training.diagnosis.record import TOO_LARGE, Facts, Line, Record
+from vivavoce.training.diagnosis.rates import largest_step
+from vivavoce.training.diagnosis.record import Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
 from vivavoce.training.diagnosis.trend import Direction, Trend, estimate_trend
 
@@ -186,8 +187,7 @@ def _action(
         for task, state in states.items()
         if (state.is_alarm or state is State.FINISHED) and _has_held(curves[task], state)
     }
-    now = [values[-1] for values in record.update_ratios().values()]
-    if any(cause.name == "rate_too_high" for cause in causes) and max(now, default=0.0) > TOO_LARGE:
+    if any(cause.name == "rate_too_high" for cause in causes) and largest_step(record, held(record.epochs)):
         return Action("lower_rate", "The learning rate is too high.", factor=0.1)
     done = [task for task, state in lasting.items() if state in (State.OVERFITTING, State.FINISHED)]
     going = [task for task, state in states.items() if state in (State.LEARNING, State.BOTTLENECK)]

@@ -1,41 +1,67 @@
 """Causes that lie in the learning rate: steps that are too large, or too small to get anywhere."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from vivavoce.training.diagnosis.advice import Advice, rate_times
 from vivavoce.training.diagnosis.cause import Cause, States
 from vivavoce.training.diagnosis.record import STANDS_STILL, TOO_LARGE, TOO_SMALL, USUAL, Record
-from vivavoce.training.diagnosis.states import State
+from vivavoce.training.diagnosis.states import HELD, State
 from vivavoce.training.diagnosis.trend import level
 
 SPIKE = 1.15  # of the training loss from one epoch to the next
+MOST_SPIKES = 2  # that tell nothing, where steps were not recorded
 SHOWN = 4  # epochs after which steps that are too small show
 
 
 def rate_too_high(record: Record, states: States) -> Cause | None:
-    """Steps that throw the weights about."""
-    total = record.series(record.train, "loss")
-    evidence = []
-    if not np.isfinite(total).all():
-        evidence.append("The training loss is no number.")
-    ratios = record.update_ratios()
-    largest = {part: float(np.max(values)) for part, values in ratios.items()}
-    part = max(largest, key=lambda name: largest[name], default=None)
-    bold = part is not None and largest[part] > TOO_LARGE
-    if part is not None and bold:
-        evidence.append(f"A step changes the weights of the {part} by {100 * largest[part]:.0f} % of their size.")
-    spikes = int((total[1:] > SPIKE * total[:-1]).sum()) if np.isfinite(total).all() else 0
+    """Steps that throw the weights about: now, or in most epochs of a schedule that has come to its end."""
+    ended = record.schedule_ended
+    bold = largest_step(record, HELD, ended)
+    spoilt, spikes = _spoilt(record)
+    if not (bold or spoilt or (not record.update_ratios() and spikes > MOST_SPIKES)):
+        return None
+    evidence = [bold.says] if bold else []
+    evidence += ["The training loss is no number."] if spoilt else []
     if spikes:
         evidence.append(f"The training loss jumped up by more than {100 * (SPIKE - 1):.0f} % {spikes} times.")
-    clipped = record.monitored("clipped")
+    clipped = record.monitored("clipped")[-HELD:]
     if len(clipped) and np.median(clipped) > 0.5:
         evidence.append(f"Gradients were clipped in {100 * np.median(clipped):.0f} % of the steps.")
-    if not (bold or not np.isfinite(total).all() or (not ratios and spikes > 2)):
-        return None
     expect = "The training loss falls without jumps; steps change the weights by some thousandths of their size."
-    factor = USUAL / largest[part] if part is not None and bold else 0.1
-    sets = (rate_times(record, factor), "training.clip_norm=1.0")
+    sets = (rate_times(record, USUAL / bold.size if bold else 0.1), "training.clip_norm=1.0")
     return Cause("rate_too_high", "the learning rate is too high", tuple(evidence), Advice(sets, expect))
+
+
+class Bold(NamedTuple):
+    """Steps that are too large: beside the weights, and in words."""
+
+    size: float
+    says: str
+
+
+def largest_step(record: Record, last: int, ended: bool = False) -> Bold | None:
+    """The part that was thrown about most, in each of the ``last`` epochs or, where ``ended``, in most epochs."""
+    found = []
+    for part, ratios in record.update_ratios().items():
+        sizes = {f"in each of the last {last} epochs": ratios[-last:].min() if len(ratios) >= last else 0.0}
+        if ended:
+            sizes["in most epochs"] = np.median(ratios)
+        when = max(sizes, key=lambda name: sizes[name])
+        size = float(sizes[when])
+        found.append(
+            Bold(size, f"A step changes the weights of the {part} by {100 * size:.0f} % of their size {when}.")
+        )
+    largest = max(found, default=None)
+    return largest if largest is not None and largest.size > TOO_LARGE else None
+
+
+def _spoilt(record: Record) -> tuple[bool, int]:
+    """Whether the training loss is no number of late, and how often it jumped up in the last half of the run."""
+    total = record.series(record.train, "loss")
+    recent = total[len(total) // 2 :]
+    return not np.isfinite(total[-HELD:]).all(), int((recent[1:] > SPIKE * recent[:-1]).sum())
 
 
 def rate_too_low(record: Record, states: States) -> Cause | None:

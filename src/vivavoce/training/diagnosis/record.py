@@ -89,6 +89,11 @@ class Record:
         planned = self.setting("training", "epochs")
         return self.epochs / planned if planned else None
 
+    @property
+    def schedule_ended(self) -> bool:
+        """The schedule has brought the rate down, and most of the run is over."""
+        return any(self.curves(task).schedule_ended for task in self.tasks)
+
     def setting(self, *path: str) -> Any:
         """Value of a key of the config; None where it is not known."""
         value: Any = self.config

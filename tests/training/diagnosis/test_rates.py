@@ -1,0 +1,66 @@
+"""The rate is judged by its steps as they are now: an alarm comes when it has held, and goes when it is mended."""
+
+import numpy as np
+import pytest
+
+from vivavoce.training.diagnosis.diagnosis import Diagnosis, diagnose, held
+
+from .invented import CONFIG, LOWER, lines
+
+EPOCHS = len(LOWER)
+COSINE = 1e-3 * 0.5 * (1 + np.cos(np.pi * (np.arange(EPOCHS) + 1) / EPOCHS))
+
+
+def diagnosed(figures: dict[str, np.ndarray], epochs: int = EPOCHS, planned: int = 60) -> Diagnosis:
+    """A run of ``epochs``, with figures that change from epoch to epoch."""
+    given = lines(**{"update_ratio/trunk": 5e-3})[: 2 * epochs]
+    for line in given:
+        if line["split"] == "train":
+            line |= {name: float(values[line["epoch"] - 1]) for name, values in figures.items()}
+    return diagnose(given, {**CONFIG, "training": {**CONFIG["training"], "epochs": planned}})
+
+
+def steps(*parts: tuple[int, float]) -> dict[str, np.ndarray]:
+    """Sizes of steps: so many epochs of each."""
+    sizes = np.concatenate([np.full(count, size) for count, size in parts])
+    return {"update_ratio/head": np.concatenate([sizes, np.full(EPOCHS - len(sizes), sizes[-1])])}
+
+
+def test_steps_that_are_too_large_must_have_held():
+    found = [diagnosed(steps((20, 5e-3), (10, 0.2)), epochs).cause for epochs in (20, 21, 22, 23)]
+    assert found == ["none", "none", "none", "rate_too_high"]
+
+
+def test_an_alarm_goes_where_the_rate_was_lowered():
+    mended = steps((10, 0.2), (20, 5e-3))
+    assert diagnosed(mended, 10).cause == "rate_too_high"
+    assert diagnosed(mended, 11).cause == "none"
+    assert diagnosed(mended | {"lr": np.repeat([1e-3, 1e-4], [10, 20])}, planned=EPOCHS).cause == "none"
+
+
+def test_a_schedule_that_has_ended_is_judged_by_most_of_its_epochs():
+    """The last steps are small whatever the rate was; a run to come needs another one all the same."""
+    found = diagnosed(steps((24, 0.2), (6, 5e-3)) | {"lr": COSINE}, planned=EPOCHS)
+    assert found.cause == "rate_too_high"
+    assert "of the head by 20 % of their size in most epochs" in found.causes[0].evidence[0]
+    assert found.causes[0].advice.sets[0] == "training.learning_rate=1.5e-05"
+    assert diagnosed(steps((6, 0.2), (24, 5e-3)) | {"lr": COSINE}, planned=EPOCHS).cause == "none"
+
+
+def test_the_rate_is_lowered_only_when_that_has_held_long_enough():
+    """As every action: four epochs, and a sixth of the run."""
+    assert held(EPOCHS) == 5
+    for epochs, kind in ((3, "none"), (4, "none"), (5, "lower_rate")):
+        sizes = steps((EPOCHS - epochs, 5e-3), (epochs, 0.2))
+        assert diagnosed(sizes).cause == "rate_too_high"
+        assert diagnosed(sizes).action.kind == kind, epochs
+
+
+@pytest.mark.parametrize(("first", "cause"), [(2, "none"), (20, "rate_too_high")])
+def test_jumps_of_the_loss_count_where_steps_were_not_recorded_and_while_they_last(first, cause):
+    given = lines()
+    for line in given:
+        line.pop("update_ratio/trunk", None)
+        if line["split"] == "train" and line["epoch"] in range(first, first + 6, 2):
+            line["loss"] *= 2
+    assert diagnose(given, CONFIG).cause == cause
