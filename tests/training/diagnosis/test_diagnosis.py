@@ -212,6 +212,16 @@ def test_focus_goes_to_the_task_that_still_gains():
     assert (action.kind, action.task) == ("focus", "liveness")
 
 
+def test_no_focus_goes_to_a_task_that_is_stuck():
+    """It does not gain, whatever the other does; its rate is what may help."""
+    given, over = lines(FLAT, FLAT, **HEALTHY), lines(LOWER, HIGHER)
+    for line, other in zip(given, over, strict=True):
+        line["loss_speaker"] = other["loss_speaker"]
+    found = diagnose(given, CONFIG)
+    assert states(found)["liveness"] is State.BOTTLENECK
+    assert found.action.kind == "lower_rate"
+
+
 def test_nothing_is_done_about_what_has_not_held():
     short = lines(FLAT, FLAT, **HEALTHY)[: 2 * 9]
     assert diagnose(short, CONFIG).action.kind == "none"

@@ -190,7 +190,7 @@ def _action(
     if any(cause.name == "rate_too_high" for cause in causes) and largest_step(record, held(record.epochs)):
         return Action("lower_rate", "The learning rate is too high.", factor=0.1)
     done = [task for task, state in lasting.items() if state in (State.OVERFITTING, State.FINISHED)]
-    going = [task for task, state in states.items() if state in (State.LEARNING, State.BOTTLENECK)]
+    going = [task for task, state in states.items() if state is State.LEARNING]
     if len(done) == len(states) and any(lasting[task] is State.OVERFITTING for task in done):
         return Action("stop", "No task gains on validation any more.")
     if done and len(going) == 1:
