@@ -152,12 +152,86 @@ def test_what_is_no_run_is_refused(tmp_path):
         assert_refused(run_cli("diagnose", tmp_path / "a"), "is not a run folder")
 
 
-@pytest.mark.parametrize(("name", "text"), [("metrics", "{no"), ("config", "a: [")])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("metrics", "{no"),
+        ("metrics", "3"),
+        ("metrics", '{"epoch": null, "split": "train"}'),
+        ("metrics", '{"epoch": "1", "split": "train"}'),
+        ("metrics", '{"epoch": 1, "split": "train", "loss": "low"}'),
+        ("config", "a: ["),
+    ],
+)
 def test_damage_is_refused(tmp_path, name, text):
     run = make_run(tmp_path, lines())
     getattr(run, name).write_text(text)
     with unchanged(tmp_path):
         assert_refused(run_cli("diagnose", run.path), "damaged")
+
+
+def test_a_folder_in_the_place_of_the_metrics_is_refused(tmp_path):
+    run = make_run(tmp_path, lines())
+    run.metrics.unlink()
+    run.metrics.mkdir()
+    assert_refused(run_cli("diagnose", run.path), "metrics.jsonl cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("data:", "data: 3\nold:"), ("epochs: 30", "epochs: many"), ("seed: 0", "of_another_version: 0")]
+)
+def test_a_config_that_cannot_be_used_leaves_the_curves(tmp_path, old, new):
+    run = make_run(tmp_path, lines(LOWER, HIGHER))
+    run.config.write_text(run.config.read_text().replace(old, new, 1))
+    result = run_cli("diagnose", run.path, "--json")
+    assert result.code == 0, result.err
+    assert {task["state"] for task in result.json["tasks"]} == {"overfitting"}
+    assert "config.yaml cannot be used (The " in result.json["checked"]
+
+
+def test_sound_files_that_moved_leave_the_curves_and_the_names(tmp_path):
+    run = make_run(tmp_path, lines(FLAT, LOWER), shared=True)
+    for path in (tmp_path / "train").iterdir():
+        path.unlink()
+    result = run_cli("diagnose", run.path, "--json")
+    assert result.code == 0, result.err
+    assert result.json["cause"] == "leak"
+    assert "70 of their 90 sound files are not where they say" in result.json["checked"]
+    own = run_cli("diagnose", make_run(tmp_path / "own", lines(FLAT, LOWER)).path, "--json").json
+    assert own["cause"] == "data"  # with the sound there, it is looked at
+    for path in (tmp_path / "own" / "train").iterdir():
+        path.unlink()
+    gone = run_cli("diagnose", tmp_path / "own" / "run", "--json").json
+    assert gone["cause"] == "none"  # what is not there now is no fault of what was trained on
+    assert gone["tasks"][0]["state"] == "data at fault"
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x1f\x8b\x08\x00half of it", b"{}\n"])
+def test_a_damaged_manifest_leaves_the_curves(tmp_path, damage):
+    run = make_run(tmp_path, lines(LOWER, HIGHER))
+    (tmp_path / "train.jsonl.gz").write_bytes(damage)
+    result = run_cli("diagnose", run.path, "--json")
+    assert result.code == 0, result.err
+    assert {task["state"] for task in result.json["tasks"]} == {"overfitting"}
+    assert result.json["checked"].startswith("nothing, since a manifest cannot be read (")
+
+
+def test_an_audit_that_is_not_possible_leaves_the_names(tmp_path):
+    run = make_run(tmp_path, lines(FLAT, LOWER))
+    (tmp_path / "train.audit.sqlite").write_text("no database")
+    result = run_cli("diagnose", run.path, "--json")
+    assert result.code == 0, result.err
+    assert "their sound could not be audited (" in result.json["checked"]
+
+
+def test_a_run_that_cannot_be_written_is_diagnosed_with_a_warning(tmp_path):
+    run = make_run(tmp_path, lines(LOWER, HIGHER))
+    run.diagnosis.mkdir()  # root may write anywhere, but no file over a folder
+    result = run_cli("diagnose", run.path, "--json")
+    assert result.code == 0, result.err
+    assert result.json["tasks"]
+    assert "Warning: " in result.err
+    assert "diagnosis.json cannot be written" in result.err
 
 
 def test_sparklines_keep_ends_and_gaps():

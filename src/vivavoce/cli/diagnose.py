@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from vivavoce.cli.output import JsonOption, emit, out
+from vivavoce.cli.output import JsonOption, emit, err, out
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 40
@@ -23,15 +24,20 @@ def diagnose(
     as_json: JsonOption = False,
 ) -> None:
     """Say what a run's loss curves, gradients and data show, why, and what to change."""
+    from vivavoce.errors import UserError
     from vivavoce.files import write_json
     from vivavoce.inspection import inspect
+    from vivavoce.training.diagnosis.reading import read_lines
     from vivavoce.training.run_folder import RunFolder
 
     folder = RunFolder.open(run)
     found = inspect(folder, not no_audit, workers).to_dict()
-    write_json(folder.diagnosis, found)
-    lines = folder.read_metrics()
+    lines = read_lines(folder)
     emit({"run": str(run), **found}, as_json, lambda result: _show(result, lines))
+    try:
+        write_json(folder.diagnosis, found)
+    except UserError as error:  # the answer is given all the same, as of a run that is kept read-only
+        err.print(f"[bold yellow]Warning:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:

@@ -35,6 +35,7 @@ class Facts:
         shared: sentences that say what training and validation share.
         wrong: sentences of the audit that say what else is wrong with the data.
         checked: what of the data was looked at, in words; empty: nothing.
+        there: all sound files of both manifests are where these say; False also where that is not known.
         audited: the sound of both manifests was looked at.
         ended: sentences that say how training broke off since a loss was no number; empty: it did not.
     """
@@ -44,6 +45,7 @@ class Facts:
     shared: tuple[str, ...] = ()
     wrong: tuple[str, ...] = ()
     checked: str = ""
+    there: bool = False
     audited: bool = False
     ended: tuple[str, ...] = ()
 
