@@ -12,7 +12,7 @@ from vivavoce import inspection
 from vivavoce.audio import read_audio, write_wav
 from vivavoce.cli.diagnose import BARS, sparkline
 from vivavoce.config import ExperimentConfig
-from vivavoce.corpus.manifest import Row, write_rows
+from vivavoce.corpus.manifest import Row, read_rows, write_rows
 from vivavoce.corpus.metadata import Kind
 from vivavoce.settings import load_settings
 from vivavoce.training.crops import Batches
@@ -232,6 +232,22 @@ def test_a_run_that_cannot_be_written_is_diagnosed_with_a_warning(tmp_path):
     assert result.json["tasks"]
     assert "Warning: " in result.err
     assert "diagnosis.json cannot be written" in result.err
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_speakers_of_a_closed_set_are_no_leak_by_their_sound(tmp_path, closed):
+    """They are the same by intent, in other sessions and other recordings."""
+    run = make_run(tmp_path, lines(FLAT, LOWER))
+    rows = [
+        replace(row, id=f"v-{row.id}", speaker="g", meta=row.meta.model_copy(update={"session": "v"}))
+        for row in read_rows(tmp_path / "validation.jsonl.gz")
+    ]
+    write_rows(rows, tmp_path / "validation.jsonl.gz")
+    if closed:
+        run.config.write_text(run.config.read_text().replace("closed_set: false", "closed_set: true"))
+    result = run_cli("diagnose", run.path, "--json").json
+    assert (result["cause"] == "leak") is not closed
+    assert ("an audit of both" in result["checked"]) is closed
 
 
 def test_sparklines_keep_ends_and_gaps():
