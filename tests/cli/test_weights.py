@@ -1,17 +1,24 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from safetensors.torch import save_file
 
 from tests.models.weights.peers import EMBEDDING, MELS, xvector
 from tests.tiny import assert_refused, run_cli, unchanged
-from vivavoce.models.ecapa_tdnn import EcapaConfig
+from vivavoce.config import ExperimentConfig
+from vivavoce.experiment import build_model
+from vivavoce.models.campplus import CamPlusPlusConfig
+from vivavoce.models.ecapa_tdnn import PRESETS, EcapaConfig
 from vivavoce.models.joint import TRUNKS
 from vivavoce.models.weights.checkpoint import write_checkpoint
 from vivavoce.models.weights.convert import export_trunk
 from vivavoce.models.weights.trunk_file import read_trunk_file
+from vivavoce.settings import load_settings
+from vivavoce.training.run_folder import RunFolder
 
 FINETUNE = Path(__file__).parents[2] / "examples" / "finetune.yaml"
 SMALL = {"channels": 16, "pooled_channels": 32, "bottleneck": 8, "embedding_dim": 16}
@@ -98,6 +105,39 @@ def test_where_the_trunk_cannot_be_written_no_piece_of_configuration_stays(check
     out = tmp_path / "out" / "trunk.safetensors"
     assert_refused(run_cli("weights", "import", checkpoint, "--from", "wespeaker", "--out", out), "cannot be written")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["trunk.safetensors"]
+
+
+def test_an_export_says_which_features_the_toolkit_computes_otherwise(tmp_path):
+    config = CamPlusPlusConfig(stem_channels=4, channels=16, layers=(2, 1, 1), growth=8, bottleneck=12, embedding_dim=8)
+    write_checkpoint(tmp_path / "peer.pt", export_trunk(config, config.build(80).state_dict(), "3dspeaker"))
+    trunk, out = tmp_path / "trunk.safetensors", tmp_path / "back.pt"
+    assert run_cli("weights", "import", tmp_path / "peer.pt", "--from", "3dspeaker", "--out", trunk).code == 0
+    same = ("weights", "export", trunk, "--to", "3dspeaker", "--out", out)
+    assert run_cli(*same, "--json").json["differing_features"] == {}
+    assert "Voice features  those that 3D-Speaker computes" in run_cli(*same).out
+    other = ("weights", "export", trunk, "--to", "wespeaker", "--out", out)
+    assert run_cli(*other, "--json").json["differing_features"] == {
+        "front_end.voice.window": {"here": "povey", "there": "hamming"},
+        "front_end.voice.scale": {"here": 1.0, "there": 32768.0},
+    }
+    says = "front_end.voice.window is povey and there hamming, front_end.voice.scale is 1.0 and there 32768.0;"
+    assert f"not those that WeSpeaker computes: {says} give its network the former" in run_cli(*other).out
+
+
+def test_a_run_of_our_own_features_says_so_when_exported(tiny, tmp_path):
+    run = RunFolder.open(shutil.copytree(tiny.run, tmp_path / "run"))
+    tree = yaml.safe_load(run.config.read_text())
+    tree["model"]["trunk"] |= PRESETS["speechbrain"]
+    tree["model"]["voice_norm"] = {"type": "sliding"}
+    run.config.write_text(yaml.safe_dump(tree))
+    save_file(build_model(load_settings(ExperimentConfig, run.config)).state_dict(), run.best_weights)
+    export = ("weights", "export", tmp_path / "run", "--to", "speechbrain", "--out", tmp_path / "b.pt")
+    apart = run_cli(*export, "--json").json["differing_features"]
+    assert apart["front_end.voice.type"] == {"here": "fbank", "there": "melspec"}
+    assert apart["front_end.voice.n_fft"] == {"here": None, "there": 400}
+    assert apart["model.voice_norm.type"] == {"here": "sliding", "there": "utterance"}
+    says = "model.voice_norm.type is sliding and there utterance, front_end.voice.type is fbank and there melspec; give"
+    assert says in run_cli(*export).out
 
 
 def test_a_runs_trunk_is_exported_or_the_setting_named_that_forbids_it(tiny, tmp_path):

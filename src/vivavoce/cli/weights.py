@@ -9,6 +9,7 @@ from rich.markup import escape
 from vivavoce.cli.output import JsonOption, emit, out
 
 if TYPE_CHECKING:
+    from vivavoce.models.weights.families import Features
     from vivavoce.models.weights.trunk_file import TrunkInfo
 
 app = typer.Typer(no_args_is_help=True, help="Take over speaker networks of other toolkits, or hand ours to them.")
@@ -44,16 +45,19 @@ def export(
     out_file: Annotated[Path, typer.Option("--out", help="The .pt or .safetensors file to write.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Write a trunk as another toolkit lays it out: a state dict without a classifier."""
+    """Write a trunk as another toolkit lays it out, without a classifier, and say where its features are others."""
     from vivavoce.models.weights.checkpoint import write_checkpoint
     from vivavoce.models.weights.convert import export_trunk
+    from vivavoce.models.weights.families import FAMILIES
 
     _check_out(out_file, source, (".pt", ".safetensors"))
-    config, weights = _trunk(source)
+    config, weights, features = _trunk(source)
     exported = export_trunk(config, weights, family)
     write_checkpoint(out_file, exported)
-    result = {"file": str(out_file), "family": family, "keys": len(exported)}
-    emit(result, as_json, lambda it: out.print(f"Wrote {it['keys']} weights to [bold]{it['file']}[/]", soft_wrap=True))
+    away = features.apart(FAMILIES[family].features(features.voice.num_mel_bins))
+    differing = {key: {"here": here, "there": there} for key, (here, there) in away.items()}
+    result = {"file": str(out_file), "family": family, "keys": len(exported), "differing_features": differing}
+    emit(result, as_json, _show_exported)
 
 
 @app.command("show")
@@ -75,17 +79,20 @@ def show(
     emit({"file": str(file), **described, "fits": families, "left_out": imported.left_out}, as_json, _show)
 
 
-def _trunk(source: Path) -> tuple[Any, Any]:
-    """Config and state dict of the trunk of a run or a trunk file."""
+def _trunk(source: Path) -> tuple[Any, Any, "Features"]:
+    """Config, state dict and features of the trunk of a run or a trunk file."""
+    from vivavoce.models.weights.families import Features
     from vivavoce.models.weights.trunk_file import read_trunk_file
 
     if source.is_dir():
         from vivavoce.verifier import load_run
 
-        model = load_run(source).model
-        return model.config.trunk, model.trunk.state_dict()
+        run = load_run(source)
+        config, front_end = run.config.model, run.config.front_end
+        features = Features(front_end.voice, front_end.deltas, config.voice_norm)
+        return config.trunk, run.model.trunk.state_dict(), features
     trunk = read_trunk_file(source)
-    return trunk.info.trunk, trunk.weights
+    return trunk.info.trunk, trunk.weights, trunk.info.features
 
 
 def _check_out(path: Path, source: Path, allowed: tuple[str, ...]) -> None:
@@ -115,22 +122,39 @@ def _describe(info: "TrunkInfo", weights: Any) -> dict[str, Any]:
     }
 
 
+def _show_exported(result: dict[str, Any]) -> None:
+    from vivavoce.models.weights.convert import shown
+    from vivavoce.models.weights.families import FAMILIES
+
+    title, away = FAMILIES[result["family"]].title, result["differing_features"]
+    _line("File", result["file"])
+    _line("Weights", f"{result['keys']}, laid out as {title} does")
+    # Of features of another type the other keys say nothing.
+    told = [key for key in away if key.endswith(".type") or f"{key.rpartition('.')[0]}.type" not in away]
+    listed = ", ".join(f"{key} is {shown(away[key]['here'])} and there {shown(away[key]['there'])}" for key in told)
+    others = f"not those that {title} computes: {listed}; give its network the former"
+    _line("Voice features", others if away else f"those that {title} computes")
+
+
+def _line(name: str, text: str) -> None:
+    out.print(f"[bold]{name:16}[/]{escape(text)}", highlight=False, soft_wrap=True)
+
+
 def _show(result: dict[str, Any]) -> None:
     from vivavoce.models.weights.families import FAMILIES
 
-    def line(name: str, text: str) -> None:
-        out.print(f"[bold]{name:16}[/]{escape(text)}", highlight=False, soft_wrap=True)
-
     title = FAMILIES[result["family"]].title
-    line("File", result["file"])
-    line("Network", f"{result['architecture']} of {title}, {result['parameters'] / 1e6:.3f} M parameters")
-    line("Embedding", f"{result['embedding_dim']} values")
+    _line("File", result["file"])
+    _line("Network", f"{result['architecture']} of {title}, {result['parameters'] / 1e6:.3f} M parameters")
+    _line("Embedding", f"{result['embedding_dim']} values")
     voice = result["voice"]
     edges = f"{voice['low_freq']:g} Hz to {voice['high_freq'] or voice['sample_rate'] / 2:g} Hz"
-    line("Voice features", f"{voice['num_mel_bins']} mel bins from {edges}, {voice['window']} window ({voice['type']})")
+    _line(
+        "Voice features", f"{voice['num_mel_bins']} mel bins from {edges}, {voice['window']} window ({voice['type']})"
+    )
     if len(fits := result.get("fits", [])) > 1:
-        line("Fits", f"{' and '.join(fits)} alike; the features above are those of {title}")
+        _line("Fits", f"{' and '.join(fits)} alike; the features above are those of {title}")
     if result.get("left_out"):
-        line("Left out", ", ".join(result["left_out"]))
+        _line("Left out", ", ".join(result["left_out"]))
     if "config" in result:
-        line("Configuration", result["config"])
+        _line("Configuration", result["config"])

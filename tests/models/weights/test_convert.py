@@ -89,7 +89,7 @@ BROKEN = {
     "sizes": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(4, 20, 5)}), ("shapes that no",)),
     "dimensions": (lambda weights: weights.update({"frame_1.conv_1d.weight": torch.zeros(())}), ("shapes that no",)),
     "NaN": (with_value("frame_2.bn.running_var", torch.nan), ("in frame_2.bn.running_var", "no finite numbers")),
-    "infinite": (with_value("seg_2.weight", torch.inf), ("in seg_2.weight", "from before its training failed")),
+    "infinite": (with_value("seg_2.weight", torch.inf), ("in seg_2.weight", "from before training failed")),
     "beyond float32": (
         lambda weights: weights.update({"seg_2.bias": torch.full((12,), 1e300, dtype=torch.float64)}),
         ("in seg_2.bias",),

@@ -140,7 +140,7 @@ def _float32(value: Tensor, key: str, path: Path) -> Tensor:
     value = value.float()
     if not value.isfinite().all():
         raise UserError(
-            f"{path} holds values in {key} that are no finite numbers; give a checkpoint from before its training failed."
+            f"{path} holds values in {key} that are no finite numbers; give a checkpoint from before training failed."
         )
     return value
 
@@ -153,7 +153,7 @@ def _variant(layout: Layout, config: TrunkConfig) -> Mapping[str, Any]:
 
 def _differing(config: TrunkConfig, there: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"model.trunk.{key} is {_shown(getattr(config, key))} and there {_shown(value)}" for key, value in there.items()
+        f"model.trunk.{key} is {shown(getattr(config, key))} and there {shown(value)}" for key, value in there.items()
     )
 
 
@@ -161,6 +161,6 @@ def _some(keys: list[str]) -> str:
     return ", ".join(keys[:3]) + (f" and {len(keys) - 3} more" if len(keys) > 3 else "")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as a configuration has it."""
     return json.dumps(value) if value is None or isinstance(value, bool | tuple) else str(value)

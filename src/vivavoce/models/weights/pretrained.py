@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
-from pydantic import BaseModel
-
 from vivavoce.errors import UserError
 from vivavoce.models.joint import JointModel
+from vivavoce.models.weights.families import Features, keys_apart
 from vivavoce.models.weights.trunk_file import TrunkFile, fragment_path, read_trunk_file
+from vivavoce.signal.melspec import MelSpecConfig
+from vivavoce.signal.voice import FbankConfig, MfccConfig
 
 # More settings than these are not listed one by one: the fragment beside the file has them all.
 MOST_LISTED = 6
@@ -18,7 +19,7 @@ class VoiceFrontEnd(Protocol):
     """What of the front end's config decides about the voice features."""
 
     @property
-    def voice(self) -> BaseModel:
+    def voice(self) -> FbankConfig | MfccConfig | MelSpecConfig:
         """The kind of features."""
         ...
 
@@ -58,16 +59,9 @@ def _differing(file: TrunkFile, model: JointModel, front_end: VoiceFrontEnd) -> 
     info, config = file.info, model.config
     same = config.trunk.type == info.trunk.type
     wanted: dict[str, Any] = {} if same else {"model.name": f"{info.trunk.type}-{config.head.type}"}
-    sections = (
-        ("model.trunk", config.trunk if same else type(info.trunk)(), info.trunk),
-        ("model.voice_norm", config.voice_norm, info.voice_norm),
-        ("front_end.voice", front_end.voice, info.voice),
-    )
-    for section, given, expected in sections:
-        has, needs = (one.model_dump(mode="json") for one in (given, expected))
-        wanted |= {f"{section}.{key}": value for key, value in needs.items() if has.get(key) != value}
-    if front_end.deltas != info.deltas:
-        wanted["front_end.deltas"] = info.deltas
+    features = Features(front_end.voice, front_end.deltas, config.voice_norm)
+    apart = keys_apart("model.trunk", config.trunk if same else type(info.trunk)(), info.trunk)
+    wanted |= {key: there for key, (_, there) in (apart | features.apart(info.features)).items()}
     return wanted
 
 

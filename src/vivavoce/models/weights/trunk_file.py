@@ -16,7 +16,7 @@ from torch import Tensor
 from vivavoce.errors import UserError
 from vivavoce.files import atomic_path
 from vivavoce.models.weights.checkpoint import COUNTER
-from vivavoce.models.weights.families import FAMILIES, VoiceConfig
+from vivavoce.models.weights.families import FAMILIES, Features, VoiceConfig
 from vivavoce.models.weights.layout import TrunkConfig
 from vivavoce.signal.normalize import NormConfig
 
@@ -44,6 +44,11 @@ class TrunkInfo(BaseModel):
         if self.mels != (width := self.voice.num_mel_bins * (1 + self.deltas)):
             raise ValueError(f"mels is {self.mels}, and voice and deltas make {width} features")
         return self
+
+    @property
+    def features(self) -> Features:
+        """What the weights expect."""
+        return Features(self.voice, self.deltas, self.voice_norm)
 
 
 @dataclass(frozen=True)
