@@ -190,14 +190,50 @@ def test_a_loss_that_is_no_number_names_its_layer_and_keeps_its_batch(trainer, l
     assert torch.equal(kept["batches"]["liveness"]["echo"], again.liveness.echo)
 
 
-def test_a_gradient_that_is_no_number_names_its_parameter(trainer):
+def spoil_gradient(trainer, factor: float, steps: tuple[int, ...] | None = None) -> None:
+    """Multiply the gradient of one layer in the trainer's ``steps`` (None: in all)."""
+
+    def spoil(gradient):
+        return gradient * factor if steps is None or trainer.progress.step in steps else gradient
+
+    trainer.model.trunk.blocks[0].expand.conv.weight.register_hook(spoil)
+
+
+SPOILT = r"the gradient of model\.trunk\.blocks\.0\.expand\.conv\.weight is the first"
+
+
+@pytest.mark.parametrize("factor", [math.inf, math.nan])
+def test_a_gradient_that_is_no_number_names_its_parameter(trainer, factor):
     made = trainer(precision="float32")
     (batch,) = batches(made, 1)
-    weights = made.model.trunk.blocks[0].expand.conv.weight
-    weights.register_hook(lambda gradient: gradient * math.inf)
-    with pytest.raises(
-        NotFinite, match=r"norm of the gradients is (nan|inf): the gradient of model\.trunk\.blocks\.0\.expand"
-    ):
+    spoil_gradient(made, factor)
+    with pytest.raises(NotFinite, match=rf"norm of the gradients is (nan|inf): {SPOILT}"):
+        made.learner.learn(made.learner.losses(batch, 0))
+
+
+def test_gradients_that_never_fit_into_half_precision_end_the_run(trainer):
+    made = trainer(precision="float16", **STEADY)
+    (batch,) = batches(made, 1)
+    spoil_gradient(made, math.nan)
+    made.learner.learn(made.learner.losses(batch, 0))
+    for _ in range(18):
+        assert made.learner.gradients.expected(torch.tensor(math.nan))
+    made.learner.gradients.scaler.update(16.0)  # as so many halvings leave it, where nothing else overflows
+    resumed = trainer(precision="float16", **STEADY)
+    resumed.learner.load_state_dict(made.learner.state_dict())
+    spoil_gradient(resumed, math.nan)
+    for learner in (made.learner, resumed.learner):
+        with pytest.raises(NotFinite, match=rf"norm of the gradients is nan in 20 steps one after another: {SPOILT}"):
+            learner.learn(learner.losses(batch, 19))
+
+
+def test_a_scale_that_vanishes_ends_the_run(trainer):
+    made = trainer(precision="float16", **STEADY)
+    (batch,) = batches(made, 1)
+    learn(made, 1)
+    made.learner.gradients.scaler.update(1e-5)
+    spoil_gradient(made, math.inf)
+    with pytest.raises(NotFinite, match=SPOILT):
         made.learner.learn(made.learner.losses(batch, 0))
 
 

@@ -105,8 +105,7 @@ class Learner:
             return
         norm = self.gradients.clip(self.optimiser, self.config.clip_norm, self.config.accumulate / self._waiting)
         self._waiting = 0
-        if not self.gradients.scaled and not torch.isfinite(norm):
-            raise NotFinite(f"the norm of the gradients is {norm.item()}: {first_gradient(self.parts)}")
+        self._check(norm)
         self.monitor.after_backward(self.optimiser, norm, self.config.clip_norm)
         self.gradients.step(self.optimiser)
         self.schedule.step()
@@ -138,6 +137,12 @@ class Learner:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.updates = state["updates"]
+
+    def _check(self, norm: Tensor) -> None:
+        """Refuse gradients that are not finite, unless the next steps may mend that."""
+        if not self.gradients.expected(norm):
+            many = f" in {self.gradients.left_out} steps one after another" if self.gradients.left_out > 1 else ""
+            raise NotFinite(f"the norm of the gradients is {norm.item()}{many}: {first_gradient(self.parts)}")
 
     def _forward(self, batches: Batches, seed: int) -> StepLoss:
         seed_dropout(seed, self.device)

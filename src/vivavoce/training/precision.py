@@ -14,6 +14,11 @@ ARM = ("aarch64", "arm64")
 X86 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 TYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+# A scale that is too large is halved and fits soon. Where gradients do not fit after so many steps in a row, or at so
+# small a scale, it is not the scale that is wrong.
+MOST_LEFT_OUT = 20
+LEAST_SCALE = 2.0**-12
+
 
 def autocast_type(precision: Precision, device: torch.device) -> torch.dtype | None:
     """Type of the encoders under autocast on ``device``, None for float32; auto: bfloat16 where it is native."""
@@ -44,6 +49,7 @@ class Gradients:
     def __init__(self, parameters: Iterable[nn.Parameter], autocast: torch.dtype | None, device: torch.device) -> None:
         self.parameters = list(parameters)
         self.scaler = torch.amp.GradScaler(device.type, enabled=autocast is torch.float16)
+        self.left_out = 0  # steps, one after another up to now
 
     @property
     def scaled(self) -> bool:
@@ -55,13 +61,28 @@ class Gradients:
         self.scaler.scale(loss * share).backward()
 
     def clip(self, optimiser: Optimizer, largest: float, times: float = 1.0) -> Tensor:
-        """Multiply the gradients, clip their norm to ``largest`` and return what it was before."""
+        """Multiply the gradients, clip their norm to ``largest`` and return what it was before.
+
+        Where it is not finite, they stay as they are, so that they tell where that began.
+        """
         self.scaler.unscale_(optimiser)
-        if times != 1.0:
-            for parameter in self.parameters:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(times)
-        return torch.nn.utils.clip_grad_norm_(self.parameters, largest)
+        norm = self.norm() * times
+        if torch.isfinite(norm):
+            factor = times * (largest / (norm + 1e-6)).clamp(max=1.0)
+            torch._foreach_mul_(self._given(), factor)  # pyright: ignore[reportPrivateImportUsage]
+        return norm
+
+    def norm(self) -> Tensor:
+        """The norm of all gradients, as they are."""
+        norms = torch._foreach_norm(self._given())  # pyright: ignore[reportPrivateImportUsage]
+        return torch.stack(norms).norm()
+
+    def expected(self, norm: Tensor) -> bool:
+        """Take the norm of a step: is it finite, or an overflow of the scale as there is one now and then?"""
+        self.left_out = 0 if torch.isfinite(norm) else self.left_out + 1
+        if not self.left_out:
+            return True
+        return self.scaled and self.left_out < MOST_LEFT_OUT and self.scaler.get_scale() > LEAST_SCALE
 
     def step(self, optimiser: Optimizer) -> bool:
         """Take the optimiser's step, unless scaled gradients overflowed; returns whether it was taken."""
@@ -72,10 +93,13 @@ class Gradients:
         return self.scaler.get_scale() >= before
 
     def state_dict(self) -> dict[str, Any]:
-        """The scale, and how long it has held."""
-        return self.scaler.state_dict()
+        """The scale, how long it has held, and the steps that were left out last."""
+        return {**self.scaler.state_dict(), "left_out": self.left_out}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a saved scale; nothing where none is used."""
-        if state:
-            self.scaler.load_state_dict(state)
+        self.left_out = state.get("left_out", 0)  # older runs did not count
+        self.scaler.load_state_dict(state)
+
+    def _given(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
