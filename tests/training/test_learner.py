@@ -211,6 +211,18 @@ def test_a_gradient_that_is_no_number_names_its_parameter(trainer, factor):
         made.learner.learn(made.learner.losses(batch, 0))
 
 
+@pytest.mark.parametrize(("accumulate", "step"), [(1, 2), (4, 1), (4, 3), (4, 5)])
+def test_of_batches_that_make_one_step_the_one_with_the_bad_gradient_is_named_and_kept(trainer, accumulate, step):
+    made = trainer(precision="float32", accumulate=accumulate, tasks=("speaker",))
+    assert made.data.steps == 6  # so that some of four wait at the end of the epoch
+    spoil_gradient(made, math.nan, (step,))
+    with pytest.raises(Diverged, match=rf"step {step + 1} \(epoch 1\), for the norm .* {SPOILT}.*bad_batch"):
+        made.fit()
+    kept = torch.load(made.run.bad_batch, weights_only=True)
+    assert (kept["epoch"], kept["step"]) == (1, step + 1)
+    assert kept["recordings"] == made.data.recordings(0, step)
+
+
 def test_gradients_that_never_fit_into_half_precision_end_the_run(trainer):
     made = trainer(precision="float16", **STEADY)
     (batch,) = batches(made, 1)

@@ -94,6 +94,8 @@ class Learner:
         self._waiting += 1
         if self._waiting == self.config.accumulate:
             self.flush()
+        elif not self.gradients.scaled:  # now it is known which batch did it
+            self._check(self.gradients.norm())
 
     def flush(self) -> None:
         """Take a step of the optimiser with what waits, as at the end of an epoch.
