@@ -249,6 +249,20 @@ def test_a_scale_that_vanishes_ends_the_run(trainer):
         made.learner.learn(made.learner.losses(batch, 0))
 
 
+def test_steps_that_overflowed_do_not_spoil_what_is_recorded_of_the_others(trainer):
+    made = trainer(precision="float16", **STEADY)
+    (batch,) = batches(made, 1)
+    found = made.learner.losses(batch, 0)
+    made.learner.learn(found._replace(total=found.total * 1e38))
+    for seed in range(8):  # the first of these may overflow, too
+        made.learner.learn(made.learner.losses(batch, seed))
+    found = made.learner.monitor.epoch_summary()
+    assert all(math.isfinite(value) for value in found.values()), found
+    assert found["dead/head"] < 0.5
+    assert found["grad_norm/trunk"] > 0
+    assert found["update_ratio/trunk"] > 0
+
+
 def test_early_stopping_waits_for_gains_and_ends(trainer):
     best = Best(EarlyStoppingConfig(patience=2, min_gain=0.1))
     costs = [1.0, 0.8, 0.75, 0.72, 0.9]

@@ -108,7 +108,8 @@ class Learner:
         norm = self.gradients.clip(self.optimiser, self.config.clip_norm, self.config.accumulate / self._waiting)
         self._waiting = 0
         self._check(norm)
-        self.monitor.after_backward(self.optimiser, norm, self.config.clip_norm)
+        if torch.isfinite(norm):  # what overflowed tells nothing of the model
+            self.monitor.after_backward(self.optimiser, norm, self.config.clip_norm)
         self.gradients.step(self.optimiser)
         self.schedule.step()
         self.updates += 1
