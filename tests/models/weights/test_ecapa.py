@@ -6,9 +6,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from tests.models.weights import reference_ecapa
-from tests.models.weights.reference_ecapa import CHECKPOINTS, MELS, embed
+from tests.models.weights.reference_ecapa import CHECKPOINTS, EMBEDDING, MELS, embed
 from vivavoce.models.ecapa_tdnn import PRESETS, EcapaConfig, EcapaTdnn
 from vivavoce.models.layers.masking import frame_mask
+from vivavoce.models.weights.convert import export_trunk, import_checkpoint
 from vivavoce.models.weights.ecapa import LAYOUTS
 
 COUNTER = "num_batches_tracked"
@@ -111,3 +112,21 @@ def test_no_layout_takes_anothers_checkpoint():
         keys = checkpoint(family, **options).keys()
         same = {"speechbrain", "3dspeaker"} if family in ("speechbrain", "3dspeaker") else {family}
         assert {name for name, layout in LAYOUTS.items() if layout.recognises(keys)} == same
+
+
+def test_taos_own_loading_finds_every_weight_of_an_export(tmp_path):
+    def inside(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+        beside = {"torchfbank.0.flipped_filter": torch.tensor([[[-0.97, 1.0]]])}
+        network = {f"speaker_encoder.{key}": value for key, value in {**beside, **weights}.items()}
+        return {**network, "speaker_loss.weight": torch.zeros(5, EMBEDDING)}
+
+    trained = reference_ecapa.checkpoint("tao")
+    torch.save(inside(trained), tmp_path / "model.model")
+    imported = import_checkpoint(tmp_path / "model.model", "tao")
+    assert set(imported.left_out) == {"speaker_loss.weight", "torchfbank.0.flipped_filter"}
+    exported = export_trunk(imported.trunk.info.trunk, imported.trunk.weights, "tao")
+    state = inside(reference_ecapa.checkpoint("tao", seed=1))
+    # As ECAPAModel.load_parameters does: it passes over what it does not know and keeps what it is not given.
+    loaded = {**state, **{key: value for key, value in exported.items() if key in state}}
+    for key, value in inside(without_counters(trained)).items():
+        assert torch.equal(loaded[key], value), key

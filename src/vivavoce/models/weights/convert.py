@@ -84,7 +84,7 @@ def export_trunk(config: TrunkConfig, weights: Mapping[str, Tensor], family: str
             f"{title}'s {architecture} cannot hold this trunk: {_differing(config, other) or 'it has other weights'}; "
             "export to another toolkit."
         )
-    return theirs
+    return {f"{layout.prefix}{key}": value for key, value in theirs.items()}
 
 
 def checkpoint_families(path: Path) -> list[str]:

@@ -99,7 +99,7 @@ def _scale(weights: Weights, expand: str, branch: str) -> int:
     return weights[f"{expand}.weight"].shape[0] // weights[f"{branch}.weight"].shape[0]
 
 
-def _layout(family: Preset, names: _Names) -> Layout:
+def _layout(family: Preset, names: _Names, prefix: str = "") -> Layout:
     theirs = names.of_scale(2)
     expand, branch = theirs["blocks.0.expand.conv"], theirs["blocks.0.res2.blocks.0.conv"]
 
@@ -137,12 +137,13 @@ def _layout(family: Preset, names: _Names) -> Layout:
         return all(f"{theirs[one]}.weight" in keys for one in ("stem.conv", "blocks.2.res2.blocks.0.conv", "aggregate"))
 
     fixed = {key: value for key, value in PRESETS[family].items() if key not in TOLD}
-    return Layout(config, lambda weights: shape(weights, "stem.conv")[1], to_ours, to_theirs, recognises, fixed)
+    return Layout(config, lambda weights: shape(weights, "stem.conv")[1], to_ours, to_theirs, recognises, fixed, prefix)
 
 
 LAYOUTS = {
     "wespeaker": _layout("wespeaker", WESPEAKER),
     "speechbrain": _layout("speechbrain", SPEECHBRAIN),
     "3dspeaker": _layout("speechbrain", SPEECHBRAIN),
-    "tao": _layout("tao", TAO),
+    # Its loading passes over keys that its ECAPAModel, which has the network as speaker_encoder, does not know.
+    "tao": _layout("tao", TAO, "speaker_encoder."),
 }

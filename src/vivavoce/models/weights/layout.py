@@ -28,6 +28,7 @@ class Layout:
     to_theirs: Callable[[Weights], dict[str, Tensor]]
     recognises: Callable[[Collection[str]], bool]  # by keys alone: enough of them to tell it from other architectures
     variant: Mapping[str, Any]  # settings of our trunk config that this layout cannot express otherwise
+    prefix: str = ""  # that the toolkit's own loading expects before every key of an export; an import takes it off
 
 
 def renamed(weights: Weights, modules: Mapping[str, str]) -> dict[str, Tensor]:
