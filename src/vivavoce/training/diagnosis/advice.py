@@ -3,13 +3,11 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
+from vivavoce.training.diagnosis.changes import clipping, decay, half_batch, masking, rate_times, stopping
 from vivavoce.training.diagnosis.record import Facts, Record
 from vivavoce.training.diagnosis.states import State
 from vivavoce.training.diagnosis.trend import Trend
 
-USUAL_RATE = 2e-3
 RIGHT_DATA = "With data that are right the training loss falls first and validation follows."
 
 
@@ -22,19 +20,6 @@ class Advice:
     beside: str = ""
 
 
-def rate_times(record: Record, factor: float) -> str:
-    """A ``--set`` that multiplies the learning rate, to no more than is usual where it raises it."""
-    known = record.setting("training", "learning_rate")
-    rates = record.rate[np.isfinite(record.rate)]
-    rate = known or (float(rates.max()) if len(rates) else USUAL_RATE)
-    wanted = rate * factor
-    if factor > 1:
-        wanted = max(min(wanted, USUAL_RATE), rate)
-    # Two digits, and always with a dot: YAML reads 2e-06 as text.
-    mantissa, exponent = f"{wanted:.1e}".split("e")
-    return f"training.learning_rate={mantissa}e{int(exponent):+03d}"
-
-
 def of_state(record: Record, task: str, state: State, validation: Trend) -> Advice:
     """What a task's state calls for."""
     if state is State.LEARNING:
@@ -42,14 +27,11 @@ def of_state(record: Record, task: str, state: State, validation: Trend) -> Advi
     if state is State.OVERFITTING:
         return _hold_back(record)
     if state is State.BOTTLENECK:
-        batch = record.setting("training", f"{task}_batch")
-        sets = (rate_times(record, 0.3),)
-        if isinstance(batch, int) and batch >= 8:
-            sets += (f"training.{task}_batch={batch // 2}",)
+        sets = (rate_times(record, 0.3), *half_batch(record, task))
         return Advice(sets, "Within three epochs the training loss falls again; where it does not, try the next thing.")
     if state is State.STRUCTURE:
         expect = "The training loss falls; where it rises still, clean the data (vivavoce audit) or change the model."
-        return Advice((rate_times(record, 0.1), "training.clip_norm=1.0"), expect)
+        return Advice((rate_times(record, 0.1), *clipping(record)), expect)
     if state is State.DATA:
         return Advice((), RIGHT_DATA, _about_data(record.facts))
     return Advice()
@@ -78,15 +60,8 @@ def _go_on(record: Record, validation: Trend) -> Advice:
 
 
 def _hold_back(record: Record) -> Advice:
-    decay = record.setting("training", "weight_decay")
-    mels = record.setting("training", "mask_mels")
-    sets = ["training.early_stopping.patience=5"]
-    if isinstance(decay, int | float):
-        sets.append(f"training.weight_decay={2 * decay or 0.05:g}")
-    if isinstance(mels, int):
-        sets.append(f"training.mask_mels={min(40, 2 * mels) or 10}")
     return Advice(
-        tuple(sets),
+        (*stopping(record), *decay(record), *masking(record, "mask_mels")),
         "The training loss falls more slowly and validation's lowest point comes later and lower; the best epoch so "
         "far is kept in any case.",
     )

@@ -5,8 +5,9 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from vivavoce.training.diagnosis.advice import Advice, rate_times
+from vivavoce.training.diagnosis.advice import Advice
 from vivavoce.training.diagnosis.cause import Cause, States
+from vivavoce.training.diagnosis.changes import clipping, rate_times, warm_up
 from vivavoce.training.diagnosis.data_causes import labels, leak, tiny_data, wrong_data
 from vivavoce.training.diagnosis.rates import rate_too_high, rate_too_low
 from vivavoce.training.diagnosis.record import STANDS_STILL, Record
@@ -30,7 +31,7 @@ def diverged(record: Record, states: States) -> Cause | None:
     """Training broke off, for its numbers were none."""
     if not record.facts.ended:
         return None
-    sets = (rate_times(record, 0.1), "training.clip_norm=1.0")
+    sets = (rate_times(record, 0.1), *clipping(record))
     if record.setting("training", "precision") != "float32":
         sets += ("training.precision=float32",)
     advice = Advice(
@@ -85,7 +86,7 @@ def dead_units(record: Record, states: States) -> Cause | None:
         return None
     evidence = f"{100 * shares[worst]:.0f} % of the units of the {worst} had no gradient in any step looked at."
     advice = Advice(
-        (rate_times(record, 0.1), "training.schedule.warmup_share=0.15"),
+        (rate_times(record, 0.1), *warm_up(record)),
         "Trained anew, fewer than a tenth of the units should be dead and the losses fall from the first epochs on.",
         "Dead ReLUs do not come back: train anew; look at how the weights begin where it stays so.",
     )

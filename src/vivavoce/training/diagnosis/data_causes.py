@@ -6,6 +6,7 @@ import numpy as np
 
 from vivavoce.training.diagnosis.advice import RIGHT_DATA, Advice
 from vivavoce.training.diagnosis.cause import Cause, States
+from vivavoce.training.diagnosis.changes import masking, stopping
 from vivavoce.training.diagnosis.record import CHANCE_EER, TOO_SMALL, Record
 from vivavoce.training.diagnosis.states import State
 from vivavoce.training.diagnosis.trend import level
@@ -41,7 +42,7 @@ def tiny_data(record: Record, states: States) -> Cause | None:
         last = level(curves.train, last=True), level(curves.validation, last=True)
         if last[1] > GAP * last[0]:
             evidence.append(f"{task.capitalize()}: training loss {last[0]:.2g}, validation loss {last[1]:.2g}.")
-    sets = ("training.early_stopping.patience=5", "training.mask_mels=20", "training.mask_frames=40")
+    sets = (*stopping(record), *masking(record, "mask_mels"), *masking(record, "mask_frames"))
     advice = Advice(
         sets,
         "The gap between training and validation narrows; more speakers do far more than any setting.",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from vivavoce.training.diagnosis.advice import Advice, of_state
 from vivavoce.training.diagnosis.cause import Cause
 from vivavoce.training.diagnosis.causes import find_causes
+from vivavoce.training.diagnosis.changes import accepted
 from vivavoce.training.diagnosis.rates import largest_step
 from vivavoce.training.diagnosis.record import Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
@@ -99,7 +100,7 @@ def diagnose(lines: Sequence[Line], config: Mapping[str, Any] | None = None, fac
     if total is not None:
         curves["joint"], judged["joint"] = total, judge(total)
     tasks = tuple(_task(record, task, curves[task], judged[task]) for task in judged)
-    causes = tuple(find_causes(record, states))
+    causes = tuple(replace(cause, advice=_usable(record, cause.advice)) for cause in find_causes(record, states))
     action = _action(record, {task: curves[task] for task in states}, states, causes)
     suspicious = any(state is State.DATA for state in states.values()) or any(c.name == "labels" for c in causes)
     suspicious = suspicious or any(_too_good(record, task) for task in states)
@@ -135,8 +136,13 @@ def _task(record: Record, task: str, curves: Curves, judged: Judgement) -> TaskD
         evidence.append("The schedule still lowers the rate; what it brings has to be waited for.")
     if task in ("speaker", "liveness"):
         evidence += _errors(record, task)
-    advice = of_state(record, task, judged.state, judged.validation)
+    advice = _usable(record, of_state(record, task, judged.state, judged.validation))
     return TaskDiagnosis(task, judged.state, round(judged.confidence, 3), tuple(evidence), advice)
+
+
+def _usable(record: Record, advice: Advice) -> Advice:
+    """Advice less what the run's own config would refuse."""
+    return replace(advice, sets=accepted(record, advice.sets))
 
 
 def _directions(judged: Judgement) -> tuple[Direction, Direction]:

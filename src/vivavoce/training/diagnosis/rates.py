@@ -4,8 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vivavoce.training.diagnosis.advice import Advice, rate_times
+from vivavoce.training.diagnosis.advice import Advice
 from vivavoce.training.diagnosis.cause import Cause, States
+from vivavoce.training.diagnosis.changes import clipping, rate_times
 from vivavoce.training.diagnosis.record import STANDS_STILL, TOO_LARGE, TOO_SMALL, USUAL, Record
 from vivavoce.training.diagnosis.states import HELD, State
 from vivavoce.training.diagnosis.trend import level
@@ -30,7 +31,7 @@ def rate_too_high(record: Record, states: States) -> Cause | None:
     if len(clipped) and np.median(clipped) > 0.5:
         evidence.append(f"Gradients were clipped in {100 * np.median(clipped):.0f} % of the steps.")
     expect = "The training loss falls without jumps; steps change the weights by some thousandths of their size."
-    sets = (rate_times(record, USUAL / bold.size if bold else 0.1), "training.clip_norm=1.0")
+    sets = (rate_times(record, USUAL / bold.size if bold else 0.1), *clipping(record))
     return Cause("rate_too_high", "the learning rate is too high", tuple(evidence), Advice(sets, expect))
 
 
