@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vivavoce.errors import UserError
+from vivavoce.models.joint import TRUNKS
 from vivavoce.training.averaging import AverageConfig
 from vivavoce.training.guard import Diverged
 from vivavoce.training.learner import NotFinite
@@ -126,12 +127,40 @@ def test_layers_learn_slower_the_deeper_they_lie():
     rate = {id(p): group["lr"] for group in groups for p in group["params"]}
     assert len(rate) == len(list(model.parameters())) + 1
     named = dict(model.named_parameters())
-    depths = ["trunk.embedding.bias", "trunk.pooled_norm.bias", "trunk.pooling.score.0.bias", "trunk.aggregate.bias",
-              "trunk.blocks.2.expand.conv.bias", "trunk.blocks.1.expand.conv.bias", "trunk.blocks.0.expand.conv.bias",
-              "trunk.stem.conv.bias"]  # fmt: skip
-    assert [rate[id(named[name])] for name in depths] == pytest.approx([0.1 * 0.5**depth for depth in range(8)])
+    depths = ["embedding", "pooled_norm", "pooling.score.0", "aggregate_norm", "aggregate",
+              "blocks.2.expand.conv", "blocks.1.expand.conv", "blocks.0.expand.conv", "stem.conv"]  # fmt: skip
+    given = [rate[id(named[f"trunk.{name}.bias"])] for name in depths if f"trunk.{name}.bias" in named]
+    assert given == pytest.approx([0.1 * 0.5**depth for depth in range(len(given))])
     assert rate[id(named["head.judge.bias"])] == pytest.approx(0.2)
     assert rate[id(other)] == pytest.approx(0.1)
+
+
+# The layers of each trunk with parameters, as its frames pass them.
+STAGES = {
+    "xvector": ["stem", *(f"blocks.{index}" for index in range(4)), "segment", "embedding"],
+    "ecapa": ["stem", "blocks.0", "blocks.1", "blocks.2", "aggregate", "aggregate_norm", "pooling", "pooled_norm",
+              "embedding", "embedding_norm"],
+    "campplus": ["stem", "downsample", "blocks.0", "transits.0", "blocks.1", "transits.1", "blocks.2", "transits.2",
+                 "norm", "embedding"],
+}  # fmt: skip
+EVERY_LAYER = {
+    "xvector": {"segment_layers": 2},
+    "ecapa": {"aggregate_norm": True, "embedding_norm": True},
+    "campplus": {"stem_channels": 2, "layers": (1, 1, 1)},
+}
+
+
+@pytest.mark.parametrize("kind", TRUNKS)
+def test_the_nearer_to_the_waveform_a_layer_of_any_trunk_is_the_slower_it_learns(kind):
+    model = torch.nn.ModuleDict({"trunk": TRUNKS[kind].model_validate(EVERY_LAYER[kind]).build(MELS)})
+    groups = parameter_groups(model, [], 1.0, LayerRatesConfig(trunk_decay=0.5))
+    rate = {id(p): group["lr"] for group in groups for p in group["params"]}
+    seen = 0
+    for depth, stage in enumerate(reversed(STAGES[kind])):
+        for p in model.get_submodule(f"trunk.{stage}").parameters():
+            assert rate[id(p)] == 0.5**depth, stage
+            seen += 1
+    assert seen == len(rate)
 
 
 def test_rates_of_groups_stay_in_proportion_through_the_schedule(trainer):

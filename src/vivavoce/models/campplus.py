@@ -95,6 +95,12 @@ class CamPlusPlus(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
+    @property
+    def stages(self) -> list[str]:
+        """Names of the layers from the waveform on, which the order of their definition is not."""
+        dense = [f"{part}.{index}" for index in range(len(self.blocks)) for part in ("blocks", "transits")]
+        return ["stem", "downsample", *dense, "norm", "embedding", "embedding_norm"]
+
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embed log-mel frames ``(batch, mels, frames)``: ``(batch, embedding_dim)``."""
         x = self.downsample(self.stem(x, mask), mask)

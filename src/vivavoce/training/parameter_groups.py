@@ -85,17 +85,25 @@ def freeze(model: nn.Module, stages: Sequence[FreezeConfig], epoch: int) -> None
 
 
 def _trunk_factors(model: nn.Module, decay: float) -> Iterator[tuple[str, float]]:
-    """Name the layers of the trunk in the order of their definition, each with the factor of its rate."""
+    """Name the layers of the trunk that have parameters, from the waveform on, each with the factor of its rate."""
     trunk = getattr(model, "trunk", None)
     if decay == 1.0 or not isinstance(trunk, nn.Module):
         return
-    layers = []
-    for name, child in trunk.named_children():
-        inner = isinstance(child, nn.ModuleList | nn.Sequential)
-        layers += [f"trunk.{name}.{index}" for index, _ in enumerate(child)] if inner else [f"trunk.{name}"]
+    layers = [f"trunk.{stage}" for stage in _stages(trunk)]
     layers = [layer for layer in layers if any(True for _ in model.get_submodule(layer).parameters())]
     for depth, layer in enumerate(reversed(layers)):
         yield layer, decay**depth
+
+
+def _stages(trunk: nn.Module) -> list[str]:
+    """The order that a trunk states, or else that of its definition."""
+    if stated := getattr(trunk, "stages", None):
+        return stated
+    stages = []
+    for name, child in trunk.named_children():
+        inner = isinstance(child, nn.ModuleList | nn.Sequential)
+        stages += [f"{name}.{index}" for index, _ in enumerate(child)] if inner else [name]
+    return stages
 
 
 def _stage(name: str, stages: dict[str, float]) -> str | None:
