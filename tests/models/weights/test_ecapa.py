@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from tests.models.weights import reference_ecapa
 from tests.models.weights.reference_ecapa import CHECKPOINTS, EMBEDDING, MELS, embed
-from vivavoce.models.ecapa_tdnn import PRESETS, EcapaConfig, EcapaTdnn
+from vivavoce.errors import UserError
+from vivavoce.models.ecapa_tdnn import EcapaConfig, EcapaTdnn
 from vivavoce.models.layers.masking import frame_mask
 from vivavoce.models.weights.convert import export_trunk, import_checkpoint
 from vivavoce.models.weights.ecapa import LAYOUTS
@@ -102,9 +103,19 @@ def test_published_sizes(family, sizes, parameters, keys):
 
 def test_what_shapes_cannot_tell_is_fixed_by_the_layout():
     for family in ("speechbrain", "wespeaker", "tao"):
-        assert LAYOUTS[family].variant.items() <= PRESETS[family].items()
+        preset = dict(EcapaConfig.preset(family))
+        assert LAYOUTS[family].variant.items() <= preset.items()
+        assert LAYOUTS[family].variant["aggregate_norm"] is (family == "speechbrain")
     assert LAYOUTS["speechbrain"].variant["padding"] == LAYOUTS["3dspeaker"].variant["padding"] == "reflect"
     assert LAYOUTS["wespeaker"].variant["identity"] == LAYOUTS["tao"].variant["identity"] == "last"
+
+
+def test_an_export_names_every_setting_at_once_that_the_toolkit_has_otherwise():
+    ours = EcapaConfig.preset("wespeaker", channels=8, pooled_channels=8, bottleneck=4, embedding_dim=4)
+    with pytest.raises(UserError) as caught:
+        export_trunk(ours, ours.build(MELS).state_dict(), "speechbrain")
+    for setting in ("padding is zero", "identity is last", "aggregate_norm is false", "scorer is tanh", "1e-12"):
+        assert setting in str(caught.value)
 
 
 def test_no_layout_takes_anothers_checkpoint():

@@ -10,12 +10,13 @@ from typing import Any
 
 from torch import Tensor
 
-from vivavoce.models.ecapa_tdnn import PRESETS, EcapaConfig, Preset
+from vivavoce.models.ecapa_tdnn import EcapaConfig, Preset
 from vivavoce.models.weights.layout import Layout, Weights, renamed
 
 BLOCKS = 3
 # What the weights' own shapes and names tell; the rest of a preset has to be known.
-TOLD = {"context", "attention", "embedding_norm"}
+SIZES = {"channels", "pooled_channels", "bottleneck", "scale", "embedding_dim"}
+TOLD = {"type", "context", "attention", "embedding_norm", *SIZES}
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def _layout(family: Preset, names: _Names, prefix: str = "") -> Layout:
     def recognises(keys: Collection[str]) -> bool:
         return all(f"{theirs[one]}.weight" in keys for one in ("stem.conv", "blocks.2.res2.blocks.0.conv", "aggregate"))
 
-    fixed = {key: value for key, value in PRESETS[family].items() if key not in TOLD}
+    fixed = {key: value for key, value in EcapaConfig.preset(family) if key not in TOLD}
     return Layout(config, lambda weights: shape(weights, "stem.conv")[1], to_ours, to_theirs, recognises, fixed, prefix)
 
 
