@@ -9,6 +9,8 @@ import pytest
 import soundfile as sf
 import soxr
 import torch
+import yaml
+from safetensors.torch import load_file, save_file
 
 from vivavoce import Verifier
 from vivavoce.audio import read_audio, write_wav
@@ -199,3 +201,14 @@ def test_the_accelerometer_beside_a_recording_is_taken_along(tiny, tmp_path, mon
     verifier.verify(beside)
     assert heard[0] is None
     assert heard[1].path == tmp_path / "beside.accel.npz"
+
+
+def test_a_run_of_before_the_trunk_had_a_norm_in_front_of_its_pooling_is_loaded_as_it_was(tiny, tmp_path):
+    run = shutil.copytree(tiny.run, tmp_path / "run", ignore=shutil.ignore_patterns("features"))
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    del config["model"]["trunk"]["aggregate_norm"]
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    weights = run / "checkpoints" / "best.safetensors"
+    kept = {name: value for name, value in load_file(weights).items() if "aggregate_norm" not in name}
+    save_file(kept, weights)
+    assert Verifier.load(run).run.model.state_dict().keys() == kept.keys()

@@ -47,7 +47,7 @@ def load_run(path: Path | str) -> LoadedRun:
         UserError: the folder is missing, is no run, or its files do not belong together.
     """
     folder = RunFolder.open(Path(path))
-    config = load_settings(ExperimentConfig, folder.config)
+    config = load_settings(ExperimentConfig, folder.config, folder.unsaid())
     model = build_model(config)
     load_weights(model, folder.best_weights)
     return LoadedRun(folder, config, model.eval(), config.front_end.build().eval(), folder.read_calibration())

@@ -44,15 +44,15 @@ def test_keys_of_the_default_network_are_those_of_trained_runs():
         "pooling.score.4",
         "embedding",
     ]
-    norms = [*(f"{tdnn}.norm" for tdnn in tdnns), "pooling.score.2", "pooled_norm"]
+    norms = [*(f"{tdnn}.norm" for tdnn in tdnns), "aggregate_norm", "pooling.score.2", "pooled_norm"]
     expected = {f"{module}.{name}" for module in convs for name in affine}
     expected |= {f"{module}.{name}" for module in norms for name in norm}
     assert EcapaConfig().build(80).state_dict().keys() == expected
 
 
 @torch.no_grad()
-def test_the_default_network_embeds_as_it_did():
-    trunk = EcapaConfig.model_validate(SMALL).build(MELS).eval()
+def test_the_network_without_a_norm_before_pooling_embeds_as_it_did():
+    trunk = EcapaConfig.model_validate({**SMALL, "aggregate_norm": False}).build(MELS).eval()
     for index, (name, value) in enumerate(sorted(trunk.state_dict().items())):
         if value.is_floating_point():
             ramp = torch.linspace(-1, 1, value.numel()).roll(index).view_as(value)

@@ -22,11 +22,11 @@ Preset = Literal["default", "speechbrain", "wespeaker", "tao"]
 # WeSpeaker (models/ecapa_tdnn.py, with global context) and TaoRuijie (model.py).
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
-    "speechbrain": {"padding": "reflect", "aggregate_norm": True, "variance_floor": 1e-12},
-    "wespeaker": {"identity": "last", "scorer": "tanh", "context": "unbiased"},
+    "speechbrain": {"padding": "reflect", "variance_floor": 1e-12},
+    "wespeaker": {"identity": "last", "scorer": "tanh", "context": "unbiased", "aggregate_norm": False},
     "tao": {
         **{"identity": "last", "block_inputs": "summed", "attention": 256, "embedding_norm": True},
-        **{"context": "unbiased_floored", "variance_floor": 1e-4},
+        **{"context": "unbiased_floored", "variance_floor": 1e-4, "aggregate_norm": False},
     },
 }
 
@@ -50,7 +50,7 @@ class EcapaConfig(BaseModel):
     block_inputs: Literal["sequential", "summed"] = Field(
         default="sequential", description="a block reads the output before it, or the sum of all outputs before it"
     )
-    aggregate_norm: bool = Field(default=False, description="batch norm between aggregation and pooling")
+    aggregate_norm: bool = Field(default=True, description="batch norm between aggregation and pooling")
     attention: int | None = Field(default=None, ge=4, description="width of the attention; null: bottleneck")
     scorer: Scorer = Field(default="norm", description="inside the attention: norm (ReLU, batch norm, tanh) or tanh")
     context: Context = Field(

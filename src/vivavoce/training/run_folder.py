@@ -1,6 +1,7 @@
 """A training run as a folder: the one place that knows its file names."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
+from vivavoce.features.folder import StoreFolder, UnusableStore
 from vivavoce.files import append_to, remove_unfinished, write_json, write_text
 
 
@@ -34,7 +36,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path, config: BaseModel) -> "RunFolder":
-        """Begin a run in a new or empty folder.
+        """Begin a run in a new or empty folder, or in one that holds features alone, which `forget` left.
 
         Raises:
             UserError: the folder already holds a run, or something else.
@@ -42,7 +44,7 @@ class RunFolder:
         run = cls(path)
         if run.config.exists():
             raise UserError(f"{path} already holds a training run; choose another --out, or continue it with --resume.")
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and run._is_fresh()):
             raise UserError(f"{path} is not an empty folder; choose another --out.")
         write_text(run.config, _to_yaml(config))
         return run
@@ -76,6 +78,14 @@ class RunFolder:
             raise UserError(f"{path} is not a run folder (it has no config.yaml); give what `vivavoce train` wrote.")
         return run
 
+    def unsaid(self) -> list[str]:
+        """Settings with which runs of earlier versions were trained, and which their config.yaml has no keys for."""
+        section = _read_yaml(self.config)
+        for name in ("model", "trunk"):
+            section = section.get(name) if isinstance(section, dict) else None
+        older = isinstance(section, dict) and section.get("type") == "ecapa" and "aggregate_norm" not in section
+        return ["model.trunk.aggregate_norm=false"] if older else []
+
     def write_calibration(self, calibration: Calibration) -> None:
         """Keep the thresholds."""
         write_json(self.calibration, calibration.model_dump(mode="json"))
@@ -94,6 +104,26 @@ class RunFolder:
             return Calibration.model_validate_json(self.calibration.read_text(encoding="utf-8"))
         except (ValidationError, UnicodeDecodeError) as error:
             raise UserError(f"{self.calibration} is damaged; restore it from a copy or train again.") from error
+
+    def forget(self) -> None:
+        """Remove a run that ended before its first epoch, but not the features that are whole: they took long."""
+        remove_unfinished(self.path)
+        kept = self._whole_features()
+        for path in [*self.path.iterdir(), *self._features()]:
+            if path not in kept and path != self.features:
+                _remove(path)
+        if not kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def _is_fresh(self) -> bool:
+        """Whether the folder holds nothing, or whole features alone."""
+        return set(self.path.iterdir()) <= {self.features} and self._features() == self._whole_features()
+
+    def _features(self) -> list[Path]:
+        return sorted(self.features.iterdir()) if self.features.is_dir() else []
+
+    def _whole_features(self) -> list[Path]:
+        return [path for path in self._features() if _is_whole_store(path)]
 
     def append_metrics(self, epoch: int, split: str, values: dict[str, float]) -> None:
         """Add one line to metrics.jsonl, which is replaced as a whole: a process killed here leaves no half line."""
@@ -125,6 +155,20 @@ class RunFolder:
             whole = self.steps.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
             _write_lines(self.steps, [line for line in map(json.loads, whole) if line["step"] <= step])
         remove_unfinished(self.path)
+
+
+def _is_whole_store(path: Path) -> bool:
+    try:
+        return StoreFolder(path).read_record().whole
+    except UnusableStore:
+        return False
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:
