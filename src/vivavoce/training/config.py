@@ -68,9 +68,10 @@ class TrainingConfig(BaseModel):
     speed_factors: tuple[float, ...] = Field(
         default=(1.0, 0.9, 1.1), min_length=1, description="speed copies, each of them a speaker of its own; 1 = as is"
     )
-    mask_mels: int = Field(default=10, ge=0, description="widest band of mel bins masked in a crop")
-    mask_echo: int = Field(default=8, ge=0, description="widest band of echo channels masked in a crop")
-    mask_frames: int = Field(default=20, ge=0, description="longest run of frames masked in a crop")
+    mask_mels: int = Field(default=10, ge=0, description="widest band of mel bins masked, in the correlation task")
+    mask_echo: int = Field(default=8, ge=0, description="widest band of echo channels masked, in the correlation task")
+    speaker_mask_mels: int = Field(default=0, ge=0, description="widest band of mel bins masked, in the speaker task")
+    mask_frames: int = Field(default=0, ge=0, description="longest run of frames masked, in the speaker task")
     learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(default=0.05, ge=0)
     schedule: ScheduleConfig = Field(default_factory=CosineConfig, description="how the rate goes over the run")

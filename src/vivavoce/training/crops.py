@@ -117,7 +117,7 @@ class Cutter:
             crops = gather_wrapped(store.voice, store, slots[chosen], starts, source)
             as_is = factor == 1.0 or matrix is None
             voice[chosen] = crops if as_is else change_speed(crops, torch.from_numpy(matrix), frames)
-        voice = mask_bands(voice, 2, self.config.mask_mels, masks)
+        voice = mask_bands(voice, 2, self.config.speaker_mask_mels, masks)
         voice = mask_bands(voice, 1, self.config.mask_frames, masks)
         heard = np.zeros(len(slots), dtype=np.int64)
         if store.speeds is not None:  # the speed nearest to a slot's own: it is one of them
