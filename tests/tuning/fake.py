@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vivavoce.config import ExperimentConfig
-from vivavoce.errors import UserError
+from vivavoce.training.guard import Diverged
 from vivavoce.tuning.chance import Resampled
 from vivavoce.tuning.metric import Metric
 from vivavoce.tuning.space import SearchSpace, load_space
@@ -104,7 +104,7 @@ class Broken(FakeRunner):
 
     def train(self, config: ExperimentConfig, folder: Path, resume: bool, watch: Watch) -> None:
         if config.training.learning_rate > 0.01:
-            raise UserError("The loss is nan in step 3; lower training.learning_rate.")
+            raise Diverged("The loss is nan in step 3; lower training.learning_rate.")
         super().train(config, folder, resume, watch)
 
 

@@ -1,6 +1,8 @@
 """A tuning finds the optimum, prunes, outlives failures, and writes the best configuration."""
 
+import contextlib
 import json
+import sqlite3
 import warnings
 from pathlib import Path
 
@@ -9,8 +11,9 @@ import pytest
 from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
 from vivavoce.settings import load_settings
+from vivavoce.training.guard import Diverged
 from vivavoce.tuning.space import load_space
-from vivavoce.tuning.tuner import Tuner
+from vivavoce.tuning.tuner import TooLarge, Tuner
 
 from .fake import SPACE, Broken, FakeRunner, make_tuner, write_space
 
@@ -96,7 +99,80 @@ def test_nothing_but_failures_end_in_one_sentence(tmp_path: Path) -> None:
         make_tuner(tmp_path, runner).tune()
     assert len(runner.trained) == 5  # it needs no twenty to see that
     assert not (tmp_path / "out" / "best.yaml").exists()
-    assert make_tuner(tmp_path, resume=True).tune(trials=8).count("complete") == 3
+    mended = make_tuner(tmp_path, resume=True).tune(trials=8)
+    assert mended.count("complete") == len(mended.trials) == 8
+    assert mended.start is not None  # what the search has to beat is tried again
+
+
+class FullDisk(FakeRunner):
+    """From its fourth trial on nothing can be written."""
+
+    def train(self, config, folder, resume, watch) -> None:
+        if len(self.trained) >= 3:
+            self.trained.append((folder.name, resume, 0))
+            raise UserError("The disk is full; free some space and run the same command again.")
+        super().train(config, folder, resume, watch)
+
+
+def test_a_fault_that_passes_ends_the_search_and_costs_no_trials(tmp_path: Path) -> None:
+    runner = FullDisk()
+    with pytest.raises(UserError, match=r"5 trials of .* failed one after the other.*disk is full.*Mend it"):
+        make_tuner(tmp_path, runner).tune(trials=10)
+    assert len(runner.trained) == 3 + 5
+    assert (tmp_path / "out" / "best.yaml").exists()
+    assert "The disk is full" in (tmp_path / "out" / "tuning.html").read_text()
+    again = FakeRunner()
+    result = make_tuner(tmp_path, again, resume=True).tune(trials=10)
+    assert result.count("complete") == len(result.trials) == 10
+    assert len(again.trained) == 7
+    assert len({tuple(trial.params.values()) for trial in result.trials}) == 10
+
+
+def test_a_search_that_ends_with_failures_makes_good_for_them_when_it_is_resumed(tmp_path: Path) -> None:
+    runner = FullDisk()
+    first = make_tuner(tmp_path, runner, text=SHORT).tune(trials=5)
+    assert [trial.state for trial in first.trials] == ["complete"] * 3 + ["failed"] * 2
+    longer = make_tuner(tmp_path, FakeRunner(), text=SHORT, resume=True).tune(trials=5)
+    assert [trial.state for trial in longer.trials] == ["complete"] * 5
+
+
+@pytest.mark.parametrize(("error", "trained"), [(Diverged, 3 + 6), (TooLarge, 3 + 6), (UserError, 3 + 5)])
+def test_what_fails_by_its_own_parameters_does_not_end_the_search(error, trained: int, tmp_path: Path) -> None:
+    class Picky(FakeRunner):
+        def train(self, config, folder, resume, watch) -> None:
+            if len(self.trained) >= 3:
+                self.trained.append((folder.name, resume, 0))
+                raise error("It is not possible.")
+            super().train(config, folder, resume, watch)
+
+    runner = Picky()
+    with contextlib.suppress(UserError):
+        make_tuner(tmp_path, runner).tune(trials=9)
+    assert len(runner.trained) == trained
+    again = FakeRunner()
+    make_tuner(tmp_path, again, resume=True).tune(trials=9)
+    assert len(again.trained) == (6 if error is UserError else 0)
+
+
+def test_a_database_that_fails_in_the_midst_of_a_search_ends_it_in_one_sentence(tmp_path: Path) -> None:
+    class Dropping(FakeRunner):
+        def train(self, config, folder, resume, watch) -> None:
+            if len(self.trained) == 2:
+                with sqlite3.connect(tmp_path / "out" / "study.db") as db:
+                    db.execute("ALTER TABLE trial_user_attributes RENAME TO gone")
+            super().train(config, folder, resume, watch)
+
+    with pytest.raises(UserError, match=r"study\.db fails \(no such table.*\); what was trained is kept") as refused:
+        make_tuner(tmp_path, Dropping(), text=SHORT).tune()
+    assert "\n" not in str(refused.value)
+
+
+def test_a_database_of_another_version_is_named(tmp_path: Path) -> None:
+    make_tuner(tmp_path, text=SHORT).tune(trials=1)
+    with sqlite3.connect(tmp_path / "out" / "study.db") as db:
+        db.execute("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    with pytest.raises(UserError, match=r"cannot be used \(The runtime optuna version .*take the version of Optuna"):
+        make_tuner(tmp_path, text=SHORT, resume=True).tune(trials=2)
 
 
 def test_no_setting_is_trained_twice(tmp_path: Path) -> None:

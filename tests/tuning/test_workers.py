@@ -1,11 +1,15 @@
 """Several workers share a study; one that is killed leaves nothing undone."""
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from optuna.exceptions import StorageInternalError
+from optuna.storages import RDBStorage
 
+from vivavoce.errors import UserError
 from vivavoce.tuning.results import TuningResult
 
 from .fake import SPACE, FakeRunner, make_tuner
@@ -83,6 +87,44 @@ def test_two_workers_share_the_trials(tmp_path: Path) -> None:
     assert len(result.trials) == 14
     assert result.count("running") == result.count("failed") == 0
     assert len({tuple(trial.params.values()) for trial in result.trials}) == 14
+
+
+def test_what_a_worker_elsewhere_left_is_taken_up_where_there_would_be_enough(tmp_path: Path) -> None:
+    """Its files are not here; it has been silent for long, and its trial counted as one under way."""
+    url = f"sqlite:///{tmp_path}/shared.db"
+    tuner = make_tuner(tmp_path, text=TEXT, storage=url)
+    study = tuner._open()
+    trial = study.ask()
+    tuner.space.suggest(trial)
+    study._storage.record_heartbeat(trial._trial_id)
+    with sqlite3.connect(tmp_path / "shared.db") as db:
+        db.execute("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'")
+    runner = FakeRunner()
+    result = make_tuner(tmp_path, runner, TEXT, storage=url).tune(trials=1)
+    assert [name for name, _, _ in runner.trained] == ["0000"]
+    assert [one.state for one in result.trials] == ["complete"]
+
+
+def test_a_trial_whose_database_failed_goes_on_when_the_search_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise StorageInternalError("The database is gone.")
+
+    class Gone(FakeRunner):
+        def train(self, config, folder, resume, watch) -> None:
+            if len(self.trained) == 1:
+                monkeypatch.setattr(RDBStorage, "set_trial_state_values", fails)
+                monkeypatch.setattr(RDBStorage, "set_trial_user_attr", fails)
+            super().train(config, folder, resume, watch)
+
+    with pytest.raises(UserError, match="The database is gone"):
+        make_tuner(tmp_path, Gone(), TEXT).tune(trials=3)
+    monkeypatch.undo()
+    runner = FakeRunner()
+    result = make_tuner(tmp_path, runner, TEXT, resume=True).tune(trials=3)
+    assert runner.trained[0][:2] == ("0001", True)
+    assert [one.state for one in result.trials] == ["complete"] * 3
 
 
 def test_a_worker_that_lives_keeps_its_trial(tmp_path: Path) -> None:

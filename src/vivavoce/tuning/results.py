@@ -67,6 +67,11 @@ class TuningResult:
         return min(done, key=lambda trial: (trial.value, trial.number), default=None)
 
     @property
+    def all_failed(self) -> bool:
+        """Whether there are trials, and none was trained."""
+        return self.count("failed") == len(self.trials) > 0
+
+    @property
     def verdict(self) -> str:
         """Whether the best trial is more than luck, for people."""
         if self.chance is not None:

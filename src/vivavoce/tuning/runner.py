@@ -10,7 +10,6 @@ import torch
 
 from vivavoce.config import ExperimentConfig
 from vivavoce.corpus.manifest import Row, read_rows
-from vivavoce.errors import UserError
 from vivavoce.experiment import Experiment
 from vivavoce.features.offline import holds, load_store, open_store
 from vivavoce.features.store import FeatureStore
@@ -20,7 +19,7 @@ from vivavoce.tuning.chance import Resampled
 from vivavoce.tuning.metric import Metric
 from vivavoce.tuning.resample import resample_run
 from vivavoce.tuning.space import SearchSpace
-from vivavoce.tuning.tuner import Watch
+from vivavoce.tuning.tuner import TooLarge, Watch
 
 # What the features of a store depend on.
 _SECTIONS = ("front_end", "features", "seed")
@@ -49,7 +48,7 @@ class ExperimentRunner:
         try:
             Experiment(self._with_store(config)).train(folder, resume, self._allow_leak, watch)
         except torch.OutOfMemoryError as error:
-            raise UserError("The GPU's memory is too small for this trial; search smaller batches.") from error
+            raise TooLarge("The GPU's memory is too small for this trial; search smaller batches.") from error
 
     def resample(self, config: ExperimentConfig, folder: Path, metric: Metric) -> Resampled | None:
         """Judge a finished run on resampled validation speakers."""

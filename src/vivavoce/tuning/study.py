@@ -1,5 +1,6 @@
 """The study in its database: opened, checked against the space, and rid of trials whose process died."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError, OptunaError
+from optuna.exceptions import DuplicatedStudyError, OptunaError, StorageInternalError
 from optuna.storages import RDBStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -22,10 +23,12 @@ HEARTBEAT_S, SILENCE_S = 20, 120
 TRIES = 5  # to open a database that others open, too
 ATTEMPTS = 3  # a trial that kills its process each time is not tried for ever
 # Attributes of a trial.
-FAILURE, SURPLUS, SAME_AS = "failure", "surplus", "same_as"
+FAILURE, OWN_FAULT, SURPLUS, SAME_AS = "failure", "own_fault", "surplus", "same_as"
 EPOCHS, RESAMPLES, SECONDS = "epochs", "resamples", "seconds"
 FOLDER, ATTEMPT = "folder", "attempt"
-_SPACE = "space"
+_SPACE, _EXCUSED = "space", "excused"
+# What Optuna and its database raise where that fails in the midst of a search.
+DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
 
 
 def open_study(url: str, name: str, described: dict[str, Any], start: dict[str, Any] | None) -> Study:
@@ -45,11 +48,16 @@ def open_study(url: str, name: str, described: dict[str, Any], start: dict[str, 
         except DuplicatedStudyError:
             study = optuna.load_study(storage=storage, study_name=name)
         known = _described(study)
-    except (SQLAlchemyError, OptunaError, ImportError, ValueError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error).splitlines()[0].rstrip(".")
+    except RuntimeError as error:
+        reason = _reason(error).split(". ")[0]
         raise UserError(
-            f"The database {_harmless(url)} cannot be used ({reason}); give a URL such as sqlite:///study.db or "
-            "postgresql://user@host/tuning, with its driver installed."
+            f"The database {_harmless(url)} cannot be used ({reason}); take the version of Optuna that made it, or "
+            "begin anew with another --out or --storage."
+        ) from error
+    except (SQLAlchemyError, OptunaError, ImportError, ValueError, OSError) as error:
+        raise UserError(
+            f"The database {_harmless(url)} cannot be used ({_reason(error)}); give a URL such as sqlite:///study.db "
+            "or postgresql://user@host/tuning, with its driver installed."
         ) from error
     differs = differences(known, described)
     if differs:
@@ -90,6 +98,37 @@ def _described(study: Study) -> dict[str, Any]:
     raise ValueError("it holds a study that vivavoce did not begin")
 
 
+@contextmanager
+def explained(url: str) -> Iterator[None]:
+    """Say in one sentence that the database fails in the midst of a search."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        # Optuna stumbles over its own error handling where it cannot write that a trial failed.
+        found = next((one for one in _chain(error) if isinstance(one, DATABASE_ERRORS)), None)
+        if found is None:
+            raise
+        raise UserError(
+            f"The database {_harmless(url)} fails ({_reason(found)}); what was trained is kept, so mend it and go on "
+            "with --resume."
+        ) from error
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it was raised from or upon, and so on."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _reason(error: BaseException) -> str:
+    """What the database itself said, in one line."""
+    cause = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ is not None else error
+    return str(getattr(cause, "orig", None) or cause).splitlines()[0].rstrip(".")
+
+
 def _harmless(url: str) -> str:
     """The URL without its password."""
     try:
@@ -105,14 +144,43 @@ def is_void(trial: FrozenTrial) -> bool:
 
 def counted(study: Study) -> list[FrozenTrial]:
     """The trials that count, in their order; those that only wait are not among them."""
+    excused = _excused(study)
     trials = study.get_trials(deepcopy=False)
-    return [trial for trial in trials if not is_void(trial) and trial.state != TrialState.WAITING]
+    known = [trial for trial in trials if not is_void(trial) and trial.state != TrialState.WAITING]
+    return [trial for trial in known if trial.number not in excused]
 
 
 def place_of(study: Study, number: int) -> int:
-    """How many trials that count, or wait to be taken up, come before trial ``number``."""
+    """How many trials that count, wait to be taken up or are excused come before trial ``number``.
+
+    It seeds what is drawn, so that what failed in an excused trial is not drawn again.
+    """
     earlier = study.get_trials(deepcopy=False)[:number]
     return sum(not is_void(trial) for trial in earlier)
+
+
+def turn_of(study: Study, number: int) -> int:
+    """How many trials that count, or wait to be taken up, come before trial ``number``."""
+    return place_of(study, number) - sum(excused < number for excused in _excused(study))
+
+
+def last_failures(study: Study) -> list[int]:
+    """Numbers of the trials that failed at the end of the study, one after the other, by no fault of their own."""
+    ended = [trial for trial in counted(study) if trial.state != TrialState.RUNNING]
+    streak = itertools.takewhile(lambda trial: trial.state == TrialState.FAIL, reversed(ended))
+    return [trial.number for trial in streak if OWN_FAULT not in trial.user_attrs]
+
+
+def excuse(study: Study, failures: list[int], start: dict[str, Any] | None) -> None:
+    """Let failures count no more, and try ``start`` again where it was among them."""
+    study.set_user_attr(_EXCUSED, sorted({*_excused(study), *failures}))
+    tried = [trial.params for trial in study.get_trials(deepcopy=False) if trial.number in failures]
+    if start is not None and start in tried:
+        study.enqueue_trial(start)
+
+
+def _excused(study: Study) -> set[int]:
+    return set(study.user_attrs.get(_EXCUSED, ()))
 
 
 def folder_number(trial: FrozenTrial | optuna.Trial) -> int:
@@ -146,6 +214,24 @@ def free_dead_trials(study: Study, is_dead: Callable[[int], bool]) -> int:
     return freed
 
 
+def twin_of(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
+    """An earlier trial with the same parameters that ended, whose training would only be repeated."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    return next((other for other in ended if other.params == trial.params), None)
+
+
+def end_as(twin: FrozenTrial, trial: optuna.Trial) -> float:
+    """End a trial as its twin did."""
+    trial.set_user_attr(EPOCHS, twin.user_attrs.get(EPOCHS, "{}"))
+    trial.set_user_attr(SAME_AS, twin.user_attrs.get(SAME_AS, twin.number))
+    for epoch, value in twin.intermediate_values.items():
+        trial.report(value, epoch)
+    if twin.state == TrialState.PRUNED:
+        raise optuna.TrialPruned
+    assert twin.value is not None
+    return twin.value
+
+
 class TrialLocks:
     """Which trials a living process of this folder works on; the system frees a lock however its process ends."""
 
@@ -166,8 +252,12 @@ class TrialLocks:
             begun.replace(path)  # it appears locked: nobody sees it without its lock
             try:
                 yield
-            finally:
+            except DATABASE_ERRORS:
+                raise  # for the study the trial still runs: what is left behind says that nobody works on it
+            except BaseException:
                 path.unlink(missing_ok=True)
+                raise
+            path.unlink(missing_ok=True)
 
     def is_dead(self, number: int) -> bool:
         """Whether a process of this folder worked on the trial and is no more."""

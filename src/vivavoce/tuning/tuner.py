@@ -12,12 +12,14 @@ from typing import Protocol
 import optuna
 import yaml
 from optuna.exceptions import ExperimentalWarning
+from optuna.storages import fail_stale_trials
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.engine import URL
 
 from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
 from vivavoce.files import write_text
+from vivavoce.training.guard import Diverged
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.tuning.chance import Resampled
 from vivavoce.tuning.metric import Metric, best_epoch, metric_of, shown
@@ -28,23 +30,33 @@ from vivavoce.tuning.space import SearchSpace
 from vivavoce.tuning.study import (
     EPOCHS,
     FAILURE,
+    OWN_FAULT,
     RESAMPLES,
-    SAME_AS,
     SECONDS,
     SURPLUS,
     TrialLocks,
     counted,
+    end_as,
     enqueue_again,
+    excuse,
+    explained,
     folder_number,
     free_dead_trials,
+    last_failures,
     open_study,
     place_of,
+    turn_of,
+    twin_of,
 )
 
 Watch = Callable[[int, dict[str, float]], None]
 
-# So many failures without a single success are no matter of parameters.
+# So many failures one after the other are no matter of parameters but of a full disk, a GPU that is gone, or the like.
 HOPELESS = 5
+
+
+class TooLarge(UserError):
+    """A trial that does not fit into the GPU's memory."""
 
 
 class Runner(Protocol):
@@ -99,15 +111,16 @@ class Tuner:
         """Search until the study has ``trials`` trials, or for so many minutes; then write the best configuration.
 
         Raises:
-            UserError: ``out`` holds something else, the database cannot be used, or every trial failed.
+            UserError: ``out`` holds something else, the database cannot be used or fails, or too many trials failed
+                one after the other; what was found until then is written.
         """
         quieten()
         self.planned = trials or self.planned
         failures: list[str] = []
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), explained(self._url):
             warnings.simplefilter("ignore", ExperimentalWarning)
             study = self._open()
-            free_dead_trials(study, self.locks.is_dead)
+            self._tidy_study(study)
             if not self._enough(study):
                 study.optimize(
                     partial(self._trial, study),
@@ -116,17 +129,36 @@ class Tuner:
                     catch=(UserError,),
                 )
             result = self.result(study)
-        if result.count("failed") == len(result.trials) > 0:
-            sentence = failures[-1] if failures else [trial.failure for trial in result.trials if trial.failure][-1]
-            raise UserError(
-                f"No trial of {self.out} could be trained; the last failed so: {sentence.rstrip('.')}. Mend it and go "
-                "on with --resume."
-            )
+        self._write(result)
+        if len(failures) >= HOPELESS or result.all_failed:
+            raise UserError(self._hopeless(result, failures))
+        return result
+
+    def _tidy_study(self, study: optuna.Study) -> None:
+        """Take up again what dead workers left, and let failures of something that may be mended count no more."""
+        free_dead_trials(study, self.locks.is_dead)
+        fail_stale_trials(study)
+        failures = last_failures(study)
+        # Fewer are excused only where resuming would else do nothing.
+        if len(failures) >= HOPELESS or (failures and self._resume and self._enough(study)):
+            excuse(study, failures, self.space.base_params())
+
+    def _write(self, result: TuningResult) -> None:
+        """Write the best configuration and the report, where any trial has ended well."""
+        if result.all_failed:
+            return
         best = "" if result.best is None else to_yaml(self.config_of(result.best))
         if best:
             write_text(self.best_config, best)
         write_report(result, self.report, best, self.space.logarithmic())
-        return result
+
+    def _hopeless(self, result: TuningResult, failures: list[str]) -> str:
+        """Say why a search ended before its time."""
+        sentence = failures[-1] if failures else [trial.failure for trial in result.trials if trial.failure][-1]
+        mend = f"the last failed so: {sentence.rstrip('.')}. Mend it and go on with --resume."
+        if result.all_failed:
+            return f"No trial of {self.out} could be trained; {mend}"
+        return f"{len(failures)} trials of {self.out} failed one after the other; {mend}"
 
     def result(self, study: optuna.Study) -> TuningResult:
         """What was found so far."""
@@ -136,6 +168,10 @@ class Tuner:
         """The configuration that a trial trained."""
         fixed = optuna.trial.FixedTrial(trial.params)
         return self.space.config_of(self.space.suggest(fixed))  # pyright: ignore[reportArgumentType]
+
+    @property
+    def _url(self) -> str:
+        return self._storage or URL.create("sqlite", database=str(self.out / "study.db")).render_as_string()
 
     def _open(self) -> optuna.Study:
         database = self.out / "study.db"
@@ -148,8 +184,7 @@ class Tuner:
         self.runner.check(self.space.base)
         if self._storage is None:
             self.out.mkdir(parents=True, exist_ok=True)
-        url = self._storage or URL.create("sqlite", database=str(database)).render_as_string()
-        study = open_study(url, self._name, self.space.described(), self.space.base_params())
+        study = open_study(self._url, self._name, self.space.described(), self.space.base_params())
         settings = self.space.space
         study.sampler = PerTrialSampler(settings.sampler, settings.seed, partial(place_of, study))
         study.pruner = make_pruner(settings, self.space.longest())
@@ -160,20 +195,22 @@ class Tuner:
 
     def _trial(self, study: optuna.Study, trial: optuna.Trial) -> float:
         """Train one trial; returns its value."""
-        if place_of(study, trial.number) >= self.planned:  # workers that ask at once may ask for one too many
+        if turn_of(study, trial.number) >= self.planned:  # workers that ask at once may ask for one too many
             trial.set_user_attr(SURPLUS, True)
             raise UserError("There are enough trials.")
         number = folder_number(trial)
         began = time.monotonic()
         try:
             values = self.space.suggest(trial)
-            twin = _twin(study, trial)
+            twin = twin_of(study, trial)
             if twin is not None:
-                return _as(twin, trial)
+                return end_as(twin, trial)
             with self.locks.hold(number):
                 return self._train(trial, self.space.config_of(values), self.folder / f"{number:04d}")
         except UserError as error:
             trial.set_user_attr(FAILURE, str(error))
+            if isinstance(error, (Diverged, TooLarge)):
+                trial.set_user_attr(OWN_FAULT, True)
             raise
         except KeyboardInterrupt:
             enqueue_again(study, study.get_trials(deepcopy=False)[trial.number])
@@ -225,10 +262,13 @@ class Tuner:
         """Say how a trial ended, and stop where there are enough."""
         if SURPLUS not in trial.user_attrs:
             self.say(self._line(study, trial))
-        if trial.state == TrialState.FAIL and FAILURE in trial.user_attrs:
-            failures.append(trial.user_attrs[FAILURE])
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-        if self._enough(study) or (not done and len(failures) >= HOPELESS):
+        # A trial that fails by its own parameters tells nothing of the others, once any could be trained.
+        if FAILURE in trial.user_attrs and not (done and OWN_FAULT in trial.user_attrs):
+            failures.append(trial.user_attrs[FAILURE])
+        else:
+            failures.clear()
+        if self._enough(study) or len(failures) >= HOPELESS:
             study.stop()
 
     def _line(self, study: optuna.Study, trial: FrozenTrial) -> str:
@@ -249,24 +289,6 @@ class Tuner:
 def to_yaml(config: ExperimentConfig) -> str:
     """Write a configuration as `vivavoce train` takes it."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _twin(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial | None:
-    """An earlier trial with the same parameters that ended, whose training would only be repeated."""
-    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    return next((other for other in ended if other.params == trial.params), None)
-
-
-def _as(twin: FrozenTrial, trial: optuna.Trial) -> float:
-    """End a trial as its twin did."""
-    trial.set_user_attr(EPOCHS, twin.user_attrs.get(EPOCHS, "{}"))
-    trial.set_user_attr(SAME_AS, twin.user_attrs.get(SAME_AS, twin.number))
-    for epoch, value in twin.intermediate_values.items():
-        trial.report(value, epoch)
-    if twin.state == TrialState.PRUNED:
-        raise optuna.TrialPruned
-    assert twin.value is not None
-    return twin.value
 
 
 def _tidy(folder: Path, *names: str) -> None:
