@@ -1,7 +1,6 @@
 """An experiment: from a configuration to a trained run."""
 
 import hashlib
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -25,6 +24,7 @@ from vivavoce.models.joint import JointModel
 from vivavoce.models.weights.pretrained import load_pretrained
 from vivavoce.training.data import TrainingData
 from vivavoce.training.distributed import Share, joined
+from vivavoce.training.early import check_early
 from vivavoce.training.features import TrainingFeatures, offline_features, online_features
 from vivavoce.training.guard import Diverged
 from vivavoce.training.run_folder import RunFolder
@@ -57,16 +57,14 @@ class Experiment:
 
         Raises:
             UserError: ``out`` already holds a run and ``resume`` is not set, training and validation recordings share
-                something, or the data do not allow training. A run that ends so before its first epoch leaves no
-                folder behind, unless it diverged.
+                something, or the data do not allow training. A run that ends so before its first epoch leaves
+                nothing behind but the features that are whole, unless it diverged.
         """
         with joined(self.config.training.torch_device()) as share:
             return self._train(share, Path(out), resume, allow_leak, watch)
 
     def _train(self, share: Share, path: Path, resume: bool, allow_leak: bool, watch: Watch | None) -> RunFolder:
-        recordings, leaks = self._recordings(allow_leak)
-        torch.manual_seed(self.config.seed)
-        model = build_model(self.config)
+        model, recordings, leaks = self._begin(allow_leak)
         begin = RunFolder.reopen if resume else RunFolder.create
         share.from_main(lambda: str(begin(path, self.config).path))
         run = RunFolder(path)
@@ -77,7 +75,7 @@ class Experiment:
                 trainer.fit(watch)
         except UserError as error:
             if share.main and not resume and not run.state.exists() and not isinstance(error, Diverged):
-                shutil.rmtree(run.path, ignore_errors=True)
+                run.forget()
             raise
         return run
 
@@ -88,13 +86,19 @@ class Experiment:
         Raises:
             UserError: as of `train`.
         """
-        recordings, _ = self._recordings(allow_leak)
-        torch.manual_seed(self.config.seed)
-        model = build_model(self.config)
+        model, recordings, _ = self._begin(allow_leak)
         with TemporaryDirectory(prefix="vivavoce-") as folder:
             run = RunFolder.create(Path(folder) / "run", self.config)
             with self._trainer(run, model, recordings, False, Share()) as trainer:
                 yield trainer
+
+    def _begin(self, allow_leak: bool) -> tuple[JointModel, Recordings, list[Leak]]:
+        """Make the untrained model, read the manifests, and refuse what needs no features to be seen."""
+        recordings, leaks = self._recordings(allow_leak)
+        torch.manual_seed(self.config.seed)
+        model = build_model(self.config)
+        check_early(self.config, model, recordings.train, recordings.validation)
+        return model, recordings, leaks
 
     def _recordings(self, allow_leak: bool) -> tuple[Recordings, list[Leak]]:
         """Read both manifests, less the kinds that are held out, and what they share."""

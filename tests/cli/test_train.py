@@ -299,7 +299,7 @@ def test_a_damaged_recording_in_the_manifest_is_named(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["best.safetensors", "trainer.pt"])
-def test_a_disk_full_at_the_first_checkpoint_leaves_nothing(tiny, tmp_path, monkeypatch, name):
+def test_a_disk_full_at_the_first_checkpoint_leaves_the_features_alone(tiny, tmp_path, monkeypatch, name):
     real = Path.write_bytes
 
     def full(self: Path, data: bytes) -> int:
@@ -309,7 +309,9 @@ def test_a_disk_full_at_the_first_checkpoint_leaves_nothing(tiny, tmp_path, monk
 
     monkeypatch.setattr(Path, "write_bytes", full)
     assert_refused(run_cli("train", tiny.config, "--out", tmp_path / "run"), "The disk is full", name)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["features"]
+    monkeypatch.undo()
+    assert run_cli("train", tiny.config, "--out", tmp_path / "run").code == 0
 
 
 def test_a_really_full_disk_is_one_sentence_wherever_it_strikes(tiny, small_disk: SmallDisk):
@@ -318,7 +320,9 @@ def test_a_really_full_disk_is_one_sentence_wherever_it_strikes(tiny, small_disk
     for kilobytes in (16, features // 1000 + 40, features // 1000 + 500):
         small_disk.resize(kilobytes)
         assert_refused(run_cli("train", tiny.config, "--out", disk / "run"), "The disk is full")
-        assert list(disk.iterdir()) == []
+        left = {path.relative_to(disk).parts[:2] for path in disk.rglob("*") if path.is_file()}
+        assert left <= {("run", "features")}  # what is whole of them stays
+        assert not list(disk.rglob(".tmp-*"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None], ids=["empty", "foreign", "cut"])

@@ -20,12 +20,63 @@ __all__ = ["Validation", "ValidationScores"]
 ENROL = 3
 
 
-class Validation:
+class ValidationSplit:
+    """The recordings of the validation split and its trials, sorted by class."""
+
+    def __init__(self, rows: Sequence[Row], seed: int, tasks: Sequence[Task] = ("speaker", "liveness")) -> None:
+        """Make the trials of ``rows``, if the speaker task is one of ``tasks``."""
+        self.rows = list(rows)
+        self.tasks = tasks
+        self.trials: list[Trial] = make_trials(self.rows, enrol=ENROL, seed=seed) if "speaker" in tasks else []
+        labels = np.array([trial.label for trial in self.trials])
+        self.is_target, self.is_nontarget = labels == TARGET, labels == NONTARGET
+        self.kinds = np.array([row.meta.kind.value for row in rows])
+        self.is_live = self.kinds == "live"
+        self.is_attack = np.array([row.meta.kind.is_spoof for row in rows])
+
+    def check(self, usable: np.ndarray, best_by: Metric) -> None:
+        """Refuse a split that cannot set thresholds or give a metric.
+
+        Args:
+            usable: of which recordings the probe is, ``(rows,)`` bool.
+            best_by: the metric that the split must be able to give.
+
+        Raises:
+            UserError: the split lacks recordings of a class.
+        """
+        counts = {
+            "speaker": {"target trials": self.is_target.sum(), "non-target trials": self.is_nontarget.sum()},
+            "liveness": {
+                "live recordings with a usable probe": (self.is_live & usable).sum(),
+                "attacks with a usable probe": (self.is_attack & usable).sum(),
+            },
+        }
+        missing = [name for task in self.tasks for name, count in counts[task].items() if not count]
+        if missing:
+            raise UserError(
+                f"The validation manifest gives no {' and no '.join(missing)}; thresholds come from it, so it needs "
+                f"two or more speakers with more than {ENROL} live recordings each, and attacks."
+            )
+        if best_by == "a_dcf" and not all(self._tandem_trials(usable)):
+            raise UserError(
+                "training.best_by is a_dcf, and of the validation manifest's target, non-target and spoof trials one "
+                "class has no recording with a usable probe; add attacks that claim its speakers, or choose by eer."
+            )
+
+    def _tandem_trials(self, usable: np.ndarray) -> tuple[int, int, int]:
+        """Target, non-target and spoof trials whose test recording gets a liveness score."""
+        heard = set(np.array(references(self.rows))[usable].tolist())
+        asked = np.array([trial.test in heard for trial in self.trials])
+        spoof = ~self.is_target & ~self.is_nontarget
+        return int((self.is_target & asked).sum()), int((self.is_nontarget & asked).sum()), int((spoof & asked).sum())
+
+
+class Validation(ValidationSplit):
     """The validation split with its trials, made once and scored after each epoch."""
 
     def __init__(
         self,
-        rows: list[Row],
+        rows: Sequence[Row],
         store: FeatureStore,
         seed: int,
         tasks: Sequence[Task] = ("speaker", "liveness"),
@@ -43,16 +94,9 @@ class Validation:
         Raises:
             UserError: the split lacks recordings of a class.
         """
-        self.rows = rows
+        super().__init__(rows, seed, tasks)
         self.store = store
-        self.tasks = tasks
-        self.trials: list[Trial] = make_trials(rows, enrol=ENROL, seed=seed) if "speaker" in tasks else []
-        labels = np.array([trial.label for trial in self.trials])
-        self.is_target, self.is_nontarget = labels == TARGET, labels == NONTARGET
-        self.kinds = np.array([row.meta.kind.value for row in rows])
-        self.is_live = self.kinds == "live"
-        self.is_attack = np.array([row.meta.kind.is_spoof for row in rows])
-        self._check(best_by)
+        self.check(store.usable, best_by)
 
     def score(self, model: JointModel, liveness_crop_s: float | None = None) -> ValidationScores:
         """Score the split with ``model``, liveness on the middle of recordings where ``liveness_crop_s`` is given."""
@@ -86,31 +130,3 @@ class Validation:
             speaker=PartCalibration.fit(scores.target, scores.nontarget) if "speaker" in self.tasks else None,
             liveness=calibrate_liveness(model, self.store, self.is_live, self.is_attack, speakers) if heard else None,
         )
-
-    def _check(self, best_by: Metric) -> None:
-        usable = self.store.usable
-        counts = {
-            "speaker": {"target trials": self.is_target.sum(), "non-target trials": self.is_nontarget.sum()},
-            "liveness": {
-                "live recordings with a usable probe": (self.is_live & usable).sum(),
-                "attacks with a usable probe": (self.is_attack & usable).sum(),
-            },
-        }
-        missing = [name for task in self.tasks for name, count in counts[task].items() if not count]
-        if missing:
-            raise UserError(
-                f"The validation manifest gives no {' and no '.join(missing)}; thresholds come from it, so it needs "
-                f"two or more speakers with more than {ENROL} live recordings each, and attacks."
-            )
-        if best_by == "a_dcf" and not all(self._tandem_trials(usable)):
-            raise UserError(
-                "training.best_by is a_dcf, and of the validation manifest's target, non-target and spoof trials one "
-                "class has no recording with a usable probe; add attacks that claim its speakers, or choose by eer."
-            )
-
-    def _tandem_trials(self, usable: np.ndarray) -> tuple[int, int, int]:
-        """Target, non-target and spoof trials whose test recording gets a liveness score."""
-        heard = set(np.array(references(self.rows))[usable].tolist())
-        asked = np.array([trial.test in heard for trial in self.trials])
-        spoof = ~self.is_target & ~self.is_nontarget
-        return int((self.is_target & asked).sum()), int((self.is_nontarget & asked).sum()), int((spoof & asked).sum())

@@ -1,0 +1,51 @@
+"""What can be refused before any feature is computed: of the model, the length of the run, and what manifests say."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from copy import deepcopy
+
+import numpy as np
+
+from vivavoce.config import ExperimentConfig
+from vivavoce.corpus.manifest import Row
+from vivavoce.models.joint import JointModel
+from vivavoce.training.crops import Batches, Cutter, Step
+from vivavoce.training.data import TrainingData, judgeable
+from vivavoce.training.parameter_groups import freeze, parameter_groups
+from vivavoce.training.schedules.base import stand_in
+from vivavoce.training.validation import ValidationSplit
+
+
+def check_early(config: ExperimentConfig, model: JointModel, train: Sequence[Row], validation: Sequence[Row]) -> None:
+    """Refuse what would be refused after hours of computing features, as if the probe of each recording were heard.
+
+    Args:
+        config: of the run.
+        model: untrained; it is not changed.
+        train: recordings that training may use.
+        validation: recordings that it is judged on.
+
+    Raises:
+        UserError: a part of the model has no such name, the run is too short for its schedule, or the recordings do
+            not allow the tasks or the samplers.
+    """
+    training = config.training
+    freeze(deepcopy(model), training.freeze, epoch=0)
+    parameter_groups(model, [], training.learning_rate, training.layer_rates)
+    data = TrainingData(train, _all_heard(train), _Nothing(), training, config.front_end, config.seed)
+    updates = -(-data.steps // training.accumulate)
+    training.schedule.build(stand_in(), training.epochs * updates, updates)
+    ValidationSplit(validation, config.seed, training.tasks).check(_all_heard(validation), training.best_by)
+
+
+def _all_heard(rows: Sequence[Row]) -> np.ndarray:
+    return judgeable(rows, np.ones(len(rows), dtype=bool))
+
+
+class _Nothing:
+    """Stands for the features that there are none of yet."""
+
+    def batches(self, steps: Iterable[Step], cutter: Cutter) -> Iterator[Batches]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
