@@ -15,12 +15,9 @@ Prints a table and writes benchmarks/results/peer_parity.json. About two minutes
 import argparse
 import importlib
 import os
-import sys
 import tempfile
-import types
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -34,6 +31,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from peer_cases import CASES, Case
+from peers import find_peers
 from vivavoce.audio import read_audio
 from vivavoce.files import write_json
 from vivavoce.models.joint import TRUNKS
@@ -44,17 +42,6 @@ from vivavoce.signal.voice import FbankConfig
 
 HERE = Path(__file__).resolve().parent
 RATE, CROP = 16_000, 200  # Hz; frames of the crops that batch norms see
-# Package and folder below DIR, and the packages in it whose own __init__ would import what is not needed.
-PEERS = {
-    "wespeaker": ("wespeaker", "wespeaker", ["wespeaker", "wespeaker.models"]),
-    "3dspeaker": ("speakerlab", "3D-Speaker", ["speakerlab"]),
-    "speechbrain": (
-        "speechbrain",
-        "speechbrain",
-        [*("speechbrain", "speechbrain.lobes", "speechbrain.lobes.models"), "speechbrain.nnet"],
-    ),
-    "tao": ("model", "ECAPA-TDNN", []),
-}
 # These toolkits' features can be computed here: window and waveform scale, else Kaldi's defaults.
 KALDI = {"wespeaker": ("hamming", 32768.0), "3dspeaker": ("povey", 1.0)}
 
@@ -84,29 +71,6 @@ def main() -> None:
     show(console, rows, len(waves))
     settings = {"utterances": len(waves), "seed": options.seed, "torch": torch.__version__}
     write_json(options.out, {**settings, "rows": rows})
-
-
-def find_peers(folder: Path) -> None:
-    """Make the clones importable, without what their packages import at their top for other purposes."""
-    try:
-        import torchaudio  # noqa: F401  # pyright: ignore
-    except ImportError:
-        # Features are given, so nothing of it is called; only its name must be there.
-        sys.modules["torchaudio"] = MagicMock(__version__="2.6.0", transforms=MagicMock(MelSpectrogram=nn.Identity))
-    for package, name, empty in PEERS.values():
-        clone = folder / name
-        if not clone.is_dir():
-            continue
-        sys.path.append(str(clone))
-        for inner in empty:
-            stand_in = types.ModuleType(inner)
-            stand_in.__path__ = [str(clone / inner.replace(".", "/"))]
-            sys.modules[inner] = stand_in
-            parent, _, child = inner.rpartition(".")
-            if parent:
-                setattr(sys.modules[parent], child, stand_in)
-        if package == "speechbrain":
-            importlib.import_module("speechbrain.nnet.containers")
 
 
 def speech(folder: Path, count: int) -> list[Tensor]:
