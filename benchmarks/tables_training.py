@@ -84,14 +84,17 @@ def pretrained_speaker(result: Result) -> str:
 
 def training_step(result: Result) -> str:
     """Samples a second of a training step, ours and the peers'."""
-    ours = next(row for row in result["rows"] if row["network"] == "vivavoce")
     rows = []
     for row in result["rows"]:
-        peer = row is not ours
+        peer = row["network"] != "vivavoce"
+        alike = peer and row["memory kept"]
         ratios = [row["ours, both float32"], row["ours, both bfloat16"], row["ours bfloat16, theirs float32"]]
         asked = (1.3, 1.3, 3.0)
-        compared = [f"{value:.2f} ({answered(value >= least)})" for value, least in zip(ratios, asked, strict=True)]
-        name = row["network"] if peer else f"**{row['network']}**"
+        compared = [
+            f"{value:.2f}" + ("" if alike else f" ({answered(value >= least)})")
+            for value, least in zip(ratios, asked, strict=True)
+        ]
+        name = f"**{row['network']}**" if not peer else f"↳ memory kept: {row['network']}" if alike else row["network"]
         rows.append([name, f"{row['float32']:.1f}", f"{row['bfloat16']:.1f}", *(compared if peer else ["–"] * 3)])
     machine = result["machine"]
     what = f"Samples a second, {machine['threads']} threads ({machine['processor']}), PyTorch {machine['torch']}."
@@ -101,9 +104,22 @@ def training_step(result: Result) -> str:
     ]
     parts = [what, "", table(header, rows)]
     if result.get("curves"):
-        losses = [[f"{run['network']}, seed {run['seed']}", f"{run['last tenth']:.3f}"] for run in result["curves"]]
-        parts += ["", table(["Same crops, same steps", "Mean loss of the last tenth"], losses)]
+        parts += ["", _curves(result["curves"])]
     return LINE.join(parts)
+
+
+def _curves(runs: list[Result]) -> str:
+    """Losses of networks that saw the same crops, a row a network, a column a seed."""
+    seeds = sorted({run["seed"] for run in runs})
+    found = {(run["network"], run["precision"], run["seed"]): run["last tenth"] for run in runs}
+    networks = dict.fromkeys((network, precision) for network, precision, _ in found)
+    rows = [
+        [f"{name}, {precision}", *(f"{found[name, precision, seed]:.3f}" for seed in seeds)]
+        for name, precision in networks
+    ]
+    steps = len(runs[0]["losses"])
+    header = [f"Mean loss of the last tenth of {steps} steps on the same crops", *(f"seed {seed}" for seed in seeds)]
+    return table(header, rows)
 
 
 TRAINING = {
