@@ -15,6 +15,8 @@ from ..tiny import Tiny, assert_refused, run_cli, unchanged
     ("override", "parts"),
     [
         ("training.freeze=[{parts: [tail]}]", ["training.freeze.parts names tail", "trunk.stem"]),
+        ("training.freeze=[{parts: ['*'], epochs: 1}]", ["training.freeze.parts", "nothing is left that learns"]),
+        ("training={tasks: [liveness], freeze: [{parts: [head, trunk.stem]}]}", ["training.freeze.parts", "liveness"]),
         ("training.layer_rates.parts={trunk.end: 0.1}", ["training.layer_rates.parts names trunk.end"]),
         ("training.schedule.warmup_steps=1000", ["warmup_steps is 1000", "training.epochs"]),
         ("training.schedule={type: one_cycle, rise: 0.1}", ["one_cycle", "training.epochs"]),

@@ -117,6 +117,8 @@ def test_a_part_that_is_none_is_refused_with_those_there_are():
     model = MODEL.build(MELS, CHANNELS)
     with pytest.raises(UserError, match=r"training\.freeze\.parts names tail.*trunk\.stem"):
         freeze(model, [FreezeConfig(parts=("tail",))], 0)
+    with pytest.raises(UserError, match=r"training\.freeze\.parts.*nothing is left that learns"):
+        freeze(model, [FreezeConfig(parts=("trunk",)), FreezeConfig(parts=("head",))], 0)
     with pytest.raises(UserError, match=r"layer_rates\.parts names trunk\.end"):
         parameter_groups(model, [], 1.0, LayerRatesConfig(parts={"trunk.end": 0.1}))
 

@@ -7,11 +7,14 @@ import numpy as np
 
 from vivavoce.config import ExperimentConfig
 from vivavoce.corpus.manifest import Row
+from vivavoce.errors import UserError
 from vivavoce.models.joint import JointModel
+from vivavoce.training.config import TrainingConfig
 from vivavoce.training.crops import Batches, Cutter, Step
 from vivavoce.training.data import TrainingData, judgeable
 from vivavoce.training.parameter_groups import freeze, parameter_groups
 from vivavoce.training.schedules.base import stand_in
+from vivavoce.training.step import trained_parameters
 from vivavoce.training.validation import ValidationSplit
 
 
@@ -29,12 +32,23 @@ def check_early(config: ExperimentConfig, model: JointModel, train: Sequence[Row
             not allow the tasks or the samplers.
     """
     training = config.training
-    freeze(deepcopy(model), training.freeze, epoch=0)
+    _check_frozen(deepcopy(model), training)
     parameter_groups(model, [], training.learning_rate, training.layer_rates)
     data = TrainingData(train, _all_heard(train), _Nothing(), training, config.front_end, config.seed)
     updates = -(-data.steps // training.accumulate)
     training.schedule.build(stand_in(), training.epochs * updates, updates)
     ValidationSplit(validation, config.seed, training.tasks).check(_all_heard(validation), training.best_by)
+
+
+def _check_frozen(model: JointModel, config: TrainingConfig) -> None:
+    """Refuse to freeze what is not there, or all that the tasks train; in the first epoch most is frozen."""
+    freeze(model, config.freeze, epoch=0)
+    # The losses of the speaker task have weights of their own.
+    if "speaker" not in config.tasks and not any(p.requires_grad for p in trained_parameters(model, config.tasks)):
+        raise UserError(
+            f"training.freeze.parts hold all still that the task {config.tasks[0]} trains (training.tasks), and "
+            "nothing is left that learns; name less."
+        )
 
 
 def _all_heard(rows: Sequence[Row]) -> np.ndarray:

@@ -78,6 +78,8 @@ def freeze(model: nn.Module, stages: Sequence[FreezeConfig], epoch: int) -> None
     model.train()
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not any(_inside(name, part) for part in frozen))
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise UserError("training.freeze.parts hold the whole model still, and nothing is left that learns; name less.")
     for name, module in model.named_modules():
         # Of the modules, batch norm alone learns without a gradient.
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and any(_inside(name, part) for part in frozen):

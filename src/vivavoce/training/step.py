@@ -1,6 +1,6 @@
 """The loss of one step: speaker task and correlation task."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import torch
@@ -159,6 +159,12 @@ class JointLoss(nn.Module):
 def shared_parameters(model: JointModel) -> Sequence[nn.Parameter]:
     """The parameters that both tasks train: those of the trunk's stem, or none where the head reads raw features."""
     return list(model.trunk.stem.parameters()) if model.config.head.reads_stem else []
+
+
+def trained_parameters(model: JointModel, tasks: Collection[str]) -> list[nn.Parameter]:
+    """The parameters of the model that the losses of ``tasks`` reach."""
+    found = list(model.trunk.parameters()) if "speaker" in tasks else []
+    return [*found, *model.head.parameters(), *shared_parameters(model)] if "liveness" in tasks else found
 
 
 def encode_streams(model: JointModel, batch: LivenessBatch, autocast: torch.dtype | None) -> tuple[Tensor, Tensor]:
