@@ -4,17 +4,21 @@ import contextlib
 import json
 import sqlite3
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vivavoce.config import ExperimentConfig
+from vivavoce.corpus.manifest import write_rows
+from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
 from vivavoce.settings import load_settings
 from vivavoce.training.guard import Diverged
 from vivavoce.tuning.space import load_space
 from vivavoce.tuning.tuner import TooLarge, Tuner
 
+from ..synthetic import make_rows
 from .fake import SPACE, Broken, FakeRunner, make_tuner, write_space
 
 SHORT = SPACE.replace("trials: 20", "trials: 6")
@@ -201,6 +205,26 @@ def test_a_folder_is_not_taken_twice_and_a_study_not_changed(tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"search\.training\.weight_decay\.high is 0\.1 there and 0\.2 here"):
         make_tuner(tmp_path, text=SHORT.replace("high: 0.1}", "high: 0.2}"), resume=True).tune()
     assert len(make_tuner(tmp_path, text=SHORT, resume=True).tune(trials=4).trials) == 4
+
+
+@pytest.mark.parametrize("name", ["train", "validation"])
+def test_other_recordings_under_the_same_path_are_refused(name: str, tmp_path: Path, monkeypatch) -> None:
+    """Their values would not compare with those of the trials so far."""
+
+    def write(utterances: int, folder: str = "") -> None:
+        for part in ("a", "b"):
+            rows = make_rows([part, "c"], [Kind.LIVE], utterances if part == {"train": "a"}.get(name, "b") else 2)
+            rows = [replace(row, path=tmp_path / folder / row.path, file_samples=96_000) for row in rows]
+            write_rows([replace(row, file_channels=1) for row in rows], tmp_path / f"{part}.jsonl.gz")
+
+    monkeypatch.chdir(tmp_path)
+    write(2)
+    make_tuner(tmp_path, text=SHORT).tune(trials=1)
+    write(2, "elsewhere")
+    make_tuner(tmp_path, text=SHORT, resume=True).tune(trials=2)
+    write(3)
+    with pytest.raises(UserError, match=rf"begun with other recordings in data\.{name} than are there now"):
+        make_tuner(tmp_path, text=SHORT, resume=True).tune(trials=3)
 
 
 @pytest.mark.parametrize(

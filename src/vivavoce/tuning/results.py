@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from vivavoce.tuning.chance import LEAST_SPEAKERS, Chance, judge
-from vivavoce.tuning.metric import Metric, metric_of
+from vivavoce.tuning.metric import Metric, metric_of, shown
 from vivavoce.tuning.study import EPOCHS, FAILURE, RESAMPLES, SAME_AS, SECONDS, counted, folder_number
 
 _STATES = {
@@ -113,6 +113,22 @@ def epochs_of(trial: FrozenTrial) -> dict[int, dict[str, float]]:
     """The validation summaries of a trial's epochs."""
     said = json.loads(trial.user_attrs.get(EPOCHS, "{}"))
     return {int(epoch): summary for epoch, summary in said.items()}
+
+
+def how_it_ended(study: Study, trial: FrozenTrial, metric: Metric) -> str:
+    """Say how a trial ended, in one line."""
+    params = ", ".join(
+        f"{key.rpartition('.')[2]} {value:.4g}" if isinstance(value, float) else f"{key.rpartition('.')[2]} {value}"
+        for key, value in trial.params.items()
+    )
+    head = f"Trial {trial.number} ({params}): "
+    if trial.state == TrialState.FAIL:
+        return f"{head}failed. {trial.user_attrs.get(FAILURE, '')}"
+    if trial.state == TrialState.PRUNED:
+        return f"{head}pruned in epoch {len(epochs_of(trial))}"
+    assert trial.value is not None
+    best = min(done.value or 0.0 for done in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+    return f"{head}{metric} {shown(trial.value, metric)}, best so far {shown(best, metric)}"
 
 
 def _record(trial: FrozenTrial, metric: Metric) -> TrialRecord:

@@ -26,6 +26,7 @@ ATTEMPTS = 3  # a trial that kills its process each time is not tried for ever
 FAILURE, OWN_FAULT, SURPLUS, SAME_AS = "failure", "own_fault", "surplus", "same_as"
 EPOCHS, RESAMPLES, SECONDS = "epochs", "resamples", "seconds"
 FOLDER, ATTEMPT = "folder", "attempt"
+RECORDINGS = "recordings"  # of what describes a study
 _SPACE, _EXCUSED = "space", "excused"
 # What Optuna and its database raise where that fails in the midst of a search.
 DATABASE_ERRORS = (SQLAlchemyError, StorageInternalError)
@@ -59,13 +60,25 @@ def open_study(url: str, name: str, described: dict[str, Any], start: dict[str, 
             f"The database {_harmless(url)} cannot be used ({_reason(error)}); give a URL such as sqlite:///study.db "
             "or postgresql://user@host/tuning, with its driver installed."
         ) from error
-    differs = differences(known, described)
+    _check_recordings(known, described, f"The study {name} in {_harmless(url)}")
+    differs = differences(*({k: v for k, v in one.items() if k != RECORDINGS} for one in (known, described)))
     if differs:
         raise UserError(
             f"The study {name} in {_harmless(url)} is of another space or experiment: {differs[0]}; go back to that "
             "one, or begin anew with another --out or --study."
         )
     return study
+
+
+def _check_recordings(known: dict[str, Any], described: dict[str, Any], study: str) -> None:
+    """Refuse recordings that are others than those of the trials so far, under the same path."""
+    here, there = described.get(RECORDINGS, {}), known.get(RECORDINGS, {})
+    changed = [name for name in here if there.get(name) not in (None, here[name])]
+    if changed:
+        raise UserError(
+            f"{study} was begun with other recordings in data.{changed[0]} than are there now, so that its values "
+            "would not compare; put that manifest back, or begin anew with another --out or --study."
+        )
 
 
 def _storage(url: str) -> RDBStorage:

@@ -22,15 +22,17 @@ from vivavoce.files import write_text
 from vivavoce.training.guard import Diverged
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.tuning.chance import Resampled
-from vivavoce.tuning.metric import Metric, best_epoch, metric_of, shown
+from vivavoce.tuning.metric import Metric, best_epoch, metric_of
+from vivavoce.tuning.recordings import fingerprints
 from vivavoce.tuning.report import write_report
-from vivavoce.tuning.results import TrialRecord, TuningResult, collect, epochs_of
+from vivavoce.tuning.results import TrialRecord, TuningResult, collect, how_it_ended
 from vivavoce.tuning.sampling import PerTrialSampler, make_pruner, quieten
 from vivavoce.tuning.space import SearchSpace
 from vivavoce.tuning.study import (
     EPOCHS,
     FAILURE,
     OWN_FAULT,
+    RECORDINGS,
     RESAMPLES,
     SECONDS,
     SURPLUS,
@@ -184,7 +186,8 @@ class Tuner:
         self.runner.check(self.space.base)
         if self._storage is None:
             self.out.mkdir(parents=True, exist_ok=True)
-        study = open_study(self._url, self._name, self.space.described(), self.space.base_params())
+        described = self.space.described() | {RECORDINGS: fingerprints(self.space.base.data)}
+        study = open_study(self._url, self._name, described, self.space.base_params())
         settings = self.space.space
         study.sampler = PerTrialSampler(settings.sampler, settings.seed, partial(place_of, study))
         study.pruner = make_pruner(settings, self.space.longest())
@@ -261,7 +264,7 @@ class Tuner:
     def _after(self, study: optuna.Study, trial: FrozenTrial, failures: list[str]) -> None:
         """Say how a trial ended, and stop where there are enough."""
         if SURPLUS not in trial.user_attrs:
-            self.say(self._line(study, trial))
+            self.say(how_it_ended(study, trial, self.metric))
         done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
         # A trial that fails by its own parameters tells nothing of the others, once any could be trained.
         if FAILURE in trial.user_attrs and not (done and OWN_FAULT in trial.user_attrs):
@@ -270,20 +273,6 @@ class Tuner:
             failures.clear()
         if self._enough(study) or len(failures) >= HOPELESS:
             study.stop()
-
-    def _line(self, study: optuna.Study, trial: FrozenTrial) -> str:
-        params = ", ".join(
-            f"{key.rpartition('.')[2]} {value:.4g}" if isinstance(value, float) else f"{key.rpartition('.')[2]} {value}"
-            for key, value in trial.params.items()
-        )
-        head = f"Trial {trial.number} ({params}): "
-        if trial.state == TrialState.FAIL:
-            return f"{head}failed. {trial.user_attrs.get(FAILURE, '')}"
-        if trial.state == TrialState.PRUNED:
-            return f"{head}pruned in epoch {len(epochs_of(trial))}"
-        assert trial.value is not None
-        best = min(done.value or 0.0 for done in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
-        return f"{head}{self.metric} {shown(trial.value, self.metric)}, best so far {shown(best, self.metric)}"
 
 
 def to_yaml(config: ExperimentConfig) -> str:
