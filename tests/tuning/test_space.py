@@ -37,10 +37,16 @@ def space_text(*search: str, **rest: object) -> str:
         ("training.learning_rate: {choices: [0.1, 0.1]}", ("training.learning_rate", "stands there twice")),
         ("training.learning_rate: {choices: [0.1, 0.2], log: true}", ("training.learning_rate", "without low")),
         ("training.learning_rate: {low: 0.1, high: 0.2, step: 0.5}", ("training.learning_rate", "step")),
+        ("training.learning_rate: {low: 0.1, high: .inf}", ("training.learning_rate", "finite")),
+        ("training.learning_rate: {low: -1.7e+308, high: 1.7e+308}", ("training.learning_rate", "finite")),
+        (f"training.epochs: {{low: 1, high: 1{400 * '0'}}}", ("training.epochs", "finite")),
+        ("training.learning_rate: {low: .nan, high: 1.0}", ("training.learning_rate", "low must be less than high")),
         ("training.liveness_batch: {low: 2, high: 8}", ("search.training.liveness_batch", "cannot be 2", "4")),
         ("training.liveness_batch: {low: 4.0, high: 8.0}", ("training.liveness_batch", "whole numbers")),
         ("model: {choices: [{name: ecapa-lstm}, {name: ecapa-fancy}]}", ("search.model ", "fancy")),
         ("seed: {low: 0, high: 9}", ("search.seed", "luck")),
+        ("features.seed: {low: 0, high: 9}", ("search.features.seed", "luck")),
+        ("features: {choices: [{seed: 1}, {seed: 2}]}", ("search.features", "luck")),
         ("data.validation: {choices: [a, b]}", ("search.data.validation", "do not compare")),
         ("training: {choices: [{epochs: 1}, {epochs: 2}]}", ("search.training", "do not compare")),
         ("training.tasks: {choices: [[speaker], [liveness]]}", ("search.training.tasks", "do not compare")),
@@ -96,6 +102,10 @@ def test_a_trial_changes_what_is_searched_and_nothing_else(tmp_path: Path) -> No
     assert config.training.epochs == 7
     (tmp_path / "best.yaml").write_text(to_yaml(config))
     assert load_settings(ExperimentConfig, tmp_path / "best.yaml") == config
+
+
+def test_features_may_be_searched_that_leave_their_seed_out(tmp_path: Path) -> None:
+    make_space(tmp_path, space_text("features: {choices: [{mode: online}, {mode: offline}]}"))
 
 
 def test_overrides_change_the_experiment_of_every_trial(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a tuning searches: keys of an experiment's configuration, each with a range or a list of choices."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -14,9 +15,10 @@ from vivavoce.errors import UserError
 from vivavoce.settings import load_settings
 from vivavoce.tuning.metric import NEEDS, Metric
 
+_FEATURES_SEED = "features.seed"
 # Keys that decide what the metric is measured on: with another value the scores of two trials no longer compare.
 # A searched seed would only pick the luckiest draw.
-_FIXED = ("data", "seed", "training.tasks", "training.held_out", "training.validation_crop_s")
+_FIXED = ("data", "seed", _FEATURES_SEED, "training.tasks", "training.held_out", "training.validation_crop_s")
 # Settings that change no result, so that workers may differ in them.
 _FREE = {"training": ("workers",), "features": ("prefetch", "store")}
 
@@ -46,6 +48,8 @@ class Distribution(BaseModel):
             raise ValueError("give low and high, or choices")
         if not self.low < self.high:
             raise ValueError("low must be less than high")
+        if not _are_finite(self.low, self.high):
+            raise ValueError("low, high and what lies between them must be finite")
         if self.log and (self.low <= 0 or self.step is not None):
             raise ValueError("a logarithmic range needs low above 0 and no step")
         if self.step is not None and self.step > self.high - self.low:
@@ -200,7 +204,7 @@ def load_space(path: Path, overrides: Sequence[str] = ()) -> SearchSpace:
 def _check_keys(space: Space, path: Path) -> None:
     keys = list(space.search)
     for key in keys:
-        fixed = [name for name in _FIXED if _inside(key, name) or _inside(name, key)]
+        fixed = [name for name in _FIXED if _inside(key, name) or _sets(space.search[key], key, name)]
         if fixed:
             raise UserError(
                 f"search.{key} of {path} is not possible: {fixed[0]} decides what the metric is measured on or with "
@@ -213,6 +217,13 @@ def _check_keys(space: Space, path: Path) -> None:
         raise UserError(f"{path} both searches training.epochs and sets epochs; leave one of them out.")
 
 
+def _sets(distribution: Distribution, key: str, name: str) -> bool:
+    """Whether a section that is searched holds the key ``name``; features may be searched that leave their seed out."""
+    if not _inside(name, key) or name != _FEATURES_SEED:
+        return _inside(name, key)
+    return any(isinstance(choice, dict) and "seed" in choice for choice in distribution.choices or ())
+
+
 def _check_values(found: SearchSpace, key: str, distribution: Distribution) -> None:
     for value in distribution.ends():
         try:
@@ -223,6 +234,13 @@ def _check_values(found: SearchSpace, key: str, distribution: Distribution) -> N
         raise UserError(
             f"search.{key} of {found.path} must be a range of whole numbers; give low, high and step without a point."
         )
+
+
+def _are_finite(low: float, high: float) -> bool:
+    try:
+        return math.isfinite(float(low)) and math.isfinite(float(high) - float(low))
+    except OverflowError:  # a whole number beyond all others
+        return False
 
 
 def _inside(key: str, section: str) -> bool:
