@@ -6,8 +6,10 @@ import re
 import pytest
 import torch
 
+from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
 from vivavoce.models.joint import TRUNKS
+from vivavoce.settings import load_settings
 from vivavoce.training.averaging import AverageConfig
 from vivavoce.training.guard import Diverged
 from vivavoce.training.learner import NotFinite
@@ -163,6 +165,14 @@ def test_the_nearer_to_the_waveform_a_layer_of_any_trunk_is_the_slower_it_learns
             assert rate[id(p)] == 0.5**depth, stage
             seen += 1
     assert seen == len(rate)
+
+
+@pytest.mark.parametrize(("factor", "needs"), [("-1", "greater than 0"), ("0", "greater than 0"), (".nan", "finite"),
+                                               (".inf", "finite"), ("1e6", "less than or equal to 100")])  # fmt: skip
+def test_a_factor_of_a_rate_that_no_run_could_learn_with_is_refused(factor, needs):
+    given = ("data.train=a", "data.validation=b", f"training.layer_rates.parts={{trunk: {factor}}}")
+    with pytest.raises(UserError, match=rf"training\.layer_rates\.parts\.trunk.*{needs}"):
+        load_settings(ExperimentConfig, None, given)
 
 
 def test_rates_of_groups_stay_in_proportion_through_the_schedule(trainer):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
@@ -26,7 +26,7 @@ class LayerRatesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    parts: dict[str, float] = Field(
+    parts: dict[str, Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)]] = Field(
         default_factory=dict, description="factor of each part, named as in freeze; where several fit, the last counts"
     )
     trunk_decay: float = Field(
