@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
 from vivavoce.evaluation.metrics import eer, min_a_dcf
+from vivavoce.training.guard import Diverged
 from vivavoce.training.validation import Validation, ValidationScores
 from vivavoce.training.validation_scores import TandemScores
 
@@ -140,6 +141,24 @@ def test_a_split_is_scored_by_class_kind_and_trial(validation_corpus):
         assert one.summary().items() <= scores.summary().items()
         assert one.tandem is None
         assert not {name for name in one.summary() if {"speaker": "liveness", "liveness": "speaker"}[task] in name}
+
+
+@pytest.mark.parametrize(("task", "layer"), [("liveness", "head.judge"), ("speaker", "trunk.embedding")])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_no_missing_answers(validation_corpus, task, layer, value):
+    """Taken for recordings without an answer, they made the epoch that diverged the best one."""
+    rows, store = validation_corpus
+    model = small_model()
+    model.get_submodule(layer).register_forward_hook(lambda *given: given[2] * value)
+    for tasks in ((task,), ("speaker", "liveness")):
+        with pytest.raises(Diverged, match=rf"The {task} scores of 36 of 36.*{rows[0].id}.*training\.learning_rate"):
+            Validation(rows, store, 0, tasks).score(model)
+
+
+def test_a_recording_whose_probe_is_not_usable_needs_no_answer():
+    rows = make_rows(["a", "b"], [Kind.LIVE, Kind.REPLAY_STAND, Kind.PROBE_ABSENT])
+    scores = Validation(rows, make_store(rows), 0).score(small_model())
+    assert set(scores.attack_kinds) == {"replay_stand"}
 
 
 def test_a_split_that_cannot_give_the_metric_is_refused_before_training():

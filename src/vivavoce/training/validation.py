@@ -8,11 +8,12 @@ from vivavoce.corpus.manifest import Row
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibrating import calibrate_liveness
 from vivavoce.evaluation.calibration import Calibration, PartCalibration
-from vivavoce.evaluation.scoring import score_recordings, score_trials
+from vivavoce.evaluation.scoring import RecordingScores, score_recordings, score_trials
 from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial, make_trials, references
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel
 from vivavoce.training.config import Metric, Task
+from vivavoce.training.guard import Diverged
 from vivavoce.training.validation_scores import TandemScores, ValidationScores
 
 __all__ = ["Validation", "ValidationScores"]
@@ -99,8 +100,13 @@ class Validation(ValidationSplit):
         self.check(store.usable, best_by)
 
     def score(self, model: JointModel, liveness_crop_s: float | None = None) -> ValidationScores:
-        """Score the split with ``model``, liveness on the middle of recordings where ``liveness_crop_s`` is given."""
+        """Score the split with ``model``, liveness on the middle of recordings where ``liveness_crop_s`` is given.
+
+        Raises:
+            Diverged: a score is no number.
+        """
         scores = score_recordings(model, self.store, liveness_crop_s, tasks=self.tasks)
+        self._refuse_no_numbers(scores)
         found = ValidationScores()
         if "liveness" in self.tasks:
             answered = ~np.isnan(scores.liveness)
@@ -130,3 +136,18 @@ class Validation(ValidationSplit):
             speaker=PartCalibration.fit(scores.target, scores.nontarget) if "speaker" in self.tasks else None,
             liveness=calibrate_liveness(model, self.store, self.is_live, self.is_attack, speakers) if heard else None,
         )
+
+    def _refuse_no_numbers(self, scores: RecordingScores) -> None:
+        """Refuse scores that are not finite; where a probe is not usable, NaN is the right answer."""
+        finite = {
+            "speaker": np.isfinite(scores.embeddings).all(axis=1),
+            "liveness": np.isfinite(scores.liveness) | ~self.store.usable,
+        }
+        for task in self.tasks:
+            spoilt = np.flatnonzero(~finite[task])
+            if len(spoilt):
+                raise Diverged(
+                    f"The {task} scores of {len(spoilt)} of {len(self.rows)} validation recordings are no finite "
+                    f"numbers ({self.rows[spoilt[0]].id} is the first); lower training.learning_rate, or set "
+                    "training.precision=float32."
+                )
