@@ -88,9 +88,9 @@ def test_a_trainer_is_tried_at_rising_rates_in_the_proportion_of_its_groups(tmp_
     seen = []
     original = trainer.learner.flush
 
-    def flush() -> None:
+    def flush(*given) -> None:
         seen.append(sorted({round(group["lr"], 12) for group in trainer.learner.optimiser.param_groups}))
-        original()
+        original(*given)
 
     trainer.learner.flush = flush
     found = find_rate(trainer, 1e-6, 1e-2, 16)
@@ -100,3 +100,18 @@ def test_a_trainer_is_tried_at_rising_rates_in_the_proportion_of_its_groups(tmp_
     assert any(not torch.equal(value, before[name]) for name, value in trainer.model.state_dict().items())
     again = find_rate(make_trainer(tmp_path / "again", corpus, validation_corpus, config), 1e-6, 1e-2, 16)
     assert again.losses.tolist() == found.losses.tolist()
+
+
+def test_nothing_but_the_rate_moves_the_loss(tmp_path, corpus, validation_corpus):
+    """No margin grows and no weight of a task follows the progress of a run."""
+    trainer = make_trainer(tmp_path / "run", corpus, validation_corpus, CONFIG)
+    original, seen = trainer.learner.loss.losses_of, []
+
+    def look(encodings, model, batches, margin_share, progress):
+        seen.append((margin_share, progress))
+        return original(encodings, model, batches, margin_share, progress)
+
+    trainer.learner.loss.losses_of = look
+    find_rate(trainer, 1e-6, 1e-2, 16)
+    assert len(seen) >= 16
+    assert set(seen) == {(0.0, 0.0)}

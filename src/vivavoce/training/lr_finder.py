@@ -118,7 +118,8 @@ def check_range(start: float, end: float) -> None:
 def find_rate(trainer: Trainer, start: float, end: float, steps: int) -> RangeTest:
     """Try rising rates on an untrained trainer, which is no use for training afterwards (`Experiment.prepared`).
 
-    Rates of parts (`training.layer_rates`) keep their proportion.
+    Rates of parts (`training.layer_rates`) keep their proportion. All else is as in the first step of a run: a margin
+    that grew or a weight of a task that changed meanwhile would move the loss as rates do.
 
     Args:
         trainer: model, losses and data.
@@ -149,6 +150,7 @@ def find_rate(trainer: Trainer, start: float, end: float, steps: int) -> RangeTe
 def _learn(learner: Learner, batches: Batches, seed: int) -> float:
     losses = learner.losses(batches, seed)
     learner.learn(losses)
+    learner.updates = 0
     return float(losses.total.detach())
 
 
