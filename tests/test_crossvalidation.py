@@ -13,6 +13,7 @@ from vivavoce.corpus.manifest import read_rows, write_rows
 from vivavoce.crossvalidation import Summary
 
 from .tiny import Result, Tiny, assert_refused, run_cli, unchanged
+from .training.test_distributed import torchrun
 
 SHORT = ("--set", "training.epochs=1")
 
@@ -49,6 +50,15 @@ def evaluated(folder: Path, trained: Result) -> Result:
     result = run_cli("evaluate", folder / "runs", "--json")
     assert result.code == 0, result.err
     return result
+
+
+@pytest.mark.slow
+def test_two_processes_train_all_folds_in_one_job(folder, tmp_path):
+    done = torchrun(2, "train", folder / "config.yaml", "--fold", "all", "--out", tmp_path / "runs", "--json", *SHORT)
+    assert done.returncode == 0, done.stderr
+    assert [run["fold"] for run in json.loads(done.stdout)["folds"]] == [0, 1, 2]
+    again = torchrun(2, "train", folder / "config.yaml", "--fold", "all", "--out", tmp_path / "runs", *SHORT)
+    assert again.stderr.count("already holds a training run") == 1
 
 
 def test_each_fold_is_a_run_of_its_own_manifests(folder, trained):

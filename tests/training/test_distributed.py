@@ -1,5 +1,6 @@
 """Two processes give what one with the whole batch gives."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -62,8 +63,9 @@ def outcomes(tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     sets = [part for value in UNEVEN for part in ("--set", value)]
     for processes in (1, 2):
-        done = torchrun(processes, "train", tiny.config, "--out", folder / str(processes), *sets)
+        done = torchrun(processes, "train", tiny.config, "--out", folder / str(processes), *sets, "--json")
         assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["run"] == str(folder / str(processes))  # one document, whatever processes
         assert "FutureWarning" not in done.stderr
     return folder
 
@@ -127,6 +129,13 @@ def test_what_the_first_process_cannot_do_ends_all_with_one_sentence(tiny, outco
     assert done.stderr.count("already holds a training run") == 1
     # What follows is torchrun's own report of the failure; nothing of ours is in it.
     assert "src/vivavoce/" not in done.stderr
+
+
+def test_what_all_processes_refuse_is_said_once(tiny, tmp_path):
+    done = torchrun(2, "train", tiny.config, "--out", tmp_path / "run", "--set", "training.epochs=many")
+    assert done.returncode != 0
+    assert done.stderr.count("training.epochs") == 1
+    assert done.stdout == ""
 
 
 TWICE = """
