@@ -128,6 +128,16 @@ def test_padding_is_no_input():
     assert summary["input_std/voice"] == pytest.approx(1, abs=0.3)
 
 
+def test_the_overshoot_of_the_steps_that_were_looked_at_is_their_median():
+    _, monitor, _ = setup()
+    assert monitor.looks
+    for value in (0.4, float("nan"), 3.0, 0.5):
+        monitor.after_step(torch.tensor(value))
+    assert monitor.epoch_summary()["overshoot"] == 0.5
+    monitor.after_step(torch.tensor(float("nan")))
+    assert "overshoot" not in monitor.epoch_summary()
+
+
 def test_a_short_epoch_is_looked_at_and_a_long_one_now_and_then():
     model, monitor, optimiser = setup(every=5)
     for steps in (1, 3, 12):

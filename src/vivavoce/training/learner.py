@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vivavoce.models.joint import JointModel
+from vivavoce.objectives.multitask.fixed import ScaleMatchedTasks
 from vivavoce.training.config import TrainingConfig
 from vivavoce.training.crops import Batches
+from vivavoce.training.diagnosis.curvature import Step, same_buffers
 from vivavoce.training.distributed import Share, share_norms
 from vivavoce.training.guard import first_gradient, first_layer
 from vivavoce.training.monitor import Monitor
@@ -53,6 +55,7 @@ class Learner:
         self._pass = self.share.wrap(_Pass(self.model, self.loss, self.share))
         self.updates = 0
         self._waiting = 0  # batches whose gradients are not used yet
+        self._last: tuple[Batches, int] | None = None  # batch and seed, while its loss may be asked for again
 
     @property
     def judged(self) -> JointModel:
@@ -82,6 +85,7 @@ class Learner:
         if not torch.isfinite(losses.total):
             where = first_layer(self.parts, lambda: self._forward(batches, seed))
             raise NotFinite(f"the loss is {losses.total.item()}: {where}")
+        self._last = (batches, seed)
         return losses
 
     def learn(self, losses: StepLoss) -> None:
@@ -93,12 +97,15 @@ class Learner:
         self.gradients.add(losses.total, 1 / self.config.accumulate)
         self._waiting += 1
         if self._waiting == self.config.accumulate:
-            self.flush()
+            self.flush(losses.total)
         elif not self.gradients.scaled:  # now it is known which batch did it
             self._check(self.gradients.norm())
 
-    def flush(self) -> None:
+    def flush(self, loss: Tensor | None = None) -> None:
         """Take a step of the optimiser with what waits, as at the end of an epoch.
+
+        Args:
+            loss: of the last batch.
 
         Raises:
             NotFinite: a gradient is no number.
@@ -108,9 +115,14 @@ class Learner:
         norm = self.gradients.clip(self.optimiser, self.config.clip_norm, self.config.accumulate / self._waiting)
         self._waiting = 0
         self._check(norm)
+        step = None
         if torch.isfinite(norm):  # what overflowed tells nothing of the model
+            step = self._step_to_look_at(loss, norm)
             self.monitor.after_backward(self.optimiser, norm, self.config.clip_norm)
         self.gradients.step(self.optimiser)
+        if step is not None:
+            self.monitor.after_step(step.overshoot(self._loss_again()))
+        self._last = None
         self.schedule.step()
         self.updates += 1
         if self.average is not None:
@@ -140,6 +152,23 @@ class Learner:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.updates = state["updates"]
+
+    def _step_to_look_at(self, loss: Tensor | None, norm: Tensor) -> Step | None:
+        """The step to come, where it is one batch's alone and that batch's loss is the one whose gradients it uses."""
+        alone = self.config.accumulate == 1 and loss is not None and self._last is not None
+        # Losses brought to one scale change with that scale, of which no gradient is taken.
+        if not (alone and self.monitor.looks) or isinstance(self.loss.multitask, ScaleMatchedTasks):
+            return None
+        assert loss is not None
+        clipped = (self.config.clip_norm / norm).clamp(max=1.0)
+        return Step(self.gradients.parameters, loss, clipped, half=self.autocast is not None)
+
+    @torch.no_grad()
+    def _loss_again(self) -> Tensor:
+        """The loss of the last batch with the weights as they are now, and the same dropout; it leaves no traces."""
+        assert self._last is not None
+        with same_buffers(self.parts):
+            return self._forward(*self._last).total
 
     def _check(self, norm: Tensor) -> None:
         """Refuse gradients that are not finite, unless the next steps may mend that."""

@@ -48,12 +48,21 @@ class Monitor:
         self._compare()
         if norm is not None and clip_norm is not None:
             self._clipped = self._clipped + (norm.detach() > clip_norm)
-        if self._steps % self.every == 0:
+        if self.looks:
             self._look(norm)
             self._deafen()
         self._steps += 1
         if self._steps % self.every == 0:
             self._listen()
+
+    @property
+    def looks(self) -> bool:
+        """Whether the step to come is looked at."""
+        return self._steps % self.every == 0
+
+    def after_step(self, overshoot: Tensor) -> None:
+        """Take the overshoot of the step that was looked at; see `vivavoce.training.diagnosis.curvature`."""
+        self._figures["overshoot"].append(overshoot)
 
     def epoch_summary(self) -> dict[str, float]:
         """Return the figures of the epoch that ends, and begin anew.
@@ -61,7 +70,8 @@ class Monitor:
         ``grad_norm/<part>``: before clipping, median of the steps; ``update_ratio/<part>``: norm of a step's change of
         the weights over their own norm, where they have one; ``dead/<part>``: share of the units (rows of weight
         matrices) that had no gradient at all in any step, as a ReLU that is never active; ``clipped``: share of the
-        steps whose gradients were clipped; ``input_mean/<voice|echo>``, ``input_std/<voice|echo>``: of the normalised
+        steps whose gradients were clipped; ``overshoot``: how far steps went for their own batch, where that was
+        measured; ``input_mean/<voice|echo>``, ``input_std/<voice|echo>``: of the normalised
         features, median over the channels.
         """
         self._compare()

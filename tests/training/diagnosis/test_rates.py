@@ -64,3 +64,27 @@ def test_jumps_of_the_loss_count_where_steps_were_not_recorded_and_while_they_la
         if line["split"] == "train" and line["epoch"] in range(first, first + 6, 2):
             line["loss"] *= 2
     assert diagnose(given, CONFIG).cause == cause
+
+
+@pytest.mark.parametrize(
+    ("values", "cause"),
+    [
+        (np.full(EPOCHS, 0.5), "none"),
+        (np.full(EPOCHS, 1.2), "none"),
+        (np.full(EPOCHS, 5.0), "rate_too_high"),
+        (np.where(np.arange(EPOCHS) % 3, 5.0, np.nan), "none"),  # not measured in each of the last epochs
+        (np.where(np.arange(EPOCHS) < 20, 5.0, 0.5), "none"),  # it was mended
+    ],
+)
+def test_steps_that_go_too_far_for_their_own_batch_are_named(values, cause):
+    found = diagnosed({"overshoot": values})
+    assert found.cause == cause
+    if cause == "rate_too_high":
+        assert "A step goes 10 times as far as would lower the loss of its own batch most." in found.causes[0].evidence
+        assert found.causes[0].advice.sets[0] == "training.learning_rate=1.0e-04"
+        assert found.action.kind == "lower_rate"
+
+
+def test_the_overshoot_is_evidence_for_steps_that_are_large():
+    found = diagnosed(steps((EPOCHS, 0.2)) | {"overshoot": np.full(EPOCHS, 0.6)})
+    assert "A step goes 1.2 times as far as would lower the loss of its own batch most." in found.causes[0].evidence

@@ -11,7 +11,7 @@ from vivavoce.training.diagnosis.advice import Advice, of_state
 from vivavoce.training.diagnosis.cause import Cause
 from vivavoce.training.diagnosis.causes import find_causes
 from vivavoce.training.diagnosis.changes import accepted
-from vivavoce.training.diagnosis.rates import largest_step
+from vivavoce.training.diagnosis.rates import OVERSHOOTS, largest_step, overshoot
 from vivavoce.training.diagnosis.record import Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
 from vivavoce.training.diagnosis.trend import Direction, Trend, estimate_trend
@@ -193,7 +193,8 @@ def _action(
         for task, state in states.items()
         if (state.is_alarm or state is State.FINISHED) and _has_held(curves[task], state)
     }
-    if any(cause.name == "rate_too_high" for cause in causes) and largest_step(record, held(record.epochs)):
+    lasting_steps = largest_step(record, held(record.epochs)) or overshoot(record, held(record.epochs)) > OVERSHOOTS
+    if any(cause.name == "rate_too_high" for cause in causes) and lasting_steps:
         return Action("lower_rate", "The learning rate is too high.", factor=0.1)
     done = [task for task, state in lasting.items() if state in (State.OVERFITTING, State.FINISHED)]
     going = [task for task, state in states.items() if state is State.LEARNING]

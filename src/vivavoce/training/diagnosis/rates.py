@@ -13,17 +13,24 @@ from vivavoce.training.diagnosis.trend import level
 
 SPIKE = 1.15  # of the training loss from one epoch to the next
 MOST_SPIKES = 2  # that tell nothing, where steps were not recorded
+# Overshoot of steps (see `vivavoce.training.diagnosis.curvature`): a step of 1 gains nothing for its own batch, one of
+# 1.5 is three times as long as would be best. Epochs of healthy runs have 0.1 to 0.7, and training at the edge of what
+# is stable hovers about 1 (Cohen et al. 2021, "Gradient descent on neural networks typically occurs at the edge of
+# stability"), which is no fault.
+OVERSHOOTS = 1.5
 SHOWN = 4  # epochs after which steps that are too small show
 
 
 def rate_too_high(record: Record, states: States) -> Cause | None:
     """Steps that throw the weights about: now, or in most epochs of a schedule that has come to its end."""
     ended = record.schedule_ended
-    bold = largest_step(record, HELD, ended)
+    bold, over = largest_step(record, HELD, ended), overshoot(record, HELD, ended)
     spoilt, spikes = _spoilt(record)
-    if not (bold or spoilt or (not record.update_ratios() and spikes > MOST_SPIKES)):
+    if not (bold or over > OVERSHOOTS or spoilt or (not record.update_ratios() and spikes > MOST_SPIKES)):
         return None
     evidence = [bold.says] if bold else []
+    if over:
+        evidence.append(f"A step goes {2 * over:.2g} times as far as would lower the loss of its own batch most.")
     evidence += ["The training loss is no number."] if spoilt else []
     if spikes:
         evidence.append(f"The training loss jumped up by more than {100 * (SPIKE - 1):.0f} % {spikes} times.")
@@ -31,7 +38,9 @@ def rate_too_high(record: Record, states: States) -> Cause | None:
     if len(clipped) and np.median(clipped) > 0.5:
         evidence.append(f"Gradients were clipped in {100 * np.median(clipped):.0f} % of the steps.")
     expect = "The training loss falls without jumps; steps change the weights by some thousandths of their size."
-    sets = (rate_times(record, USUAL / bold.size if bold else 0.1), *clipping(record))
+    factors = [USUAL / bold.size] if bold else []
+    factors += [0.5 / over] if over > OVERSHOOTS else []
+    sets = (rate_times(record, min(factors, default=0.1)), *clipping(record))
     return Cause("rate_too_high", "the learning rate is too high", tuple(evidence), Advice(sets, expect))
 
 
@@ -46,16 +55,26 @@ def largest_step(record: Record, last: int, ended: bool = False) -> Bold | None:
     """The part that was thrown about most, in each of the ``last`` epochs or, where ``ended``, in most epochs."""
     found = []
     for part, ratios in record.update_ratios().items():
-        sizes = {f"in each of the last {last} epochs": ratios[-last:].min() if len(ratios) >= last else 0.0}
-        if ended:
-            sizes["in most epochs"] = np.median(ratios)
-        when = max(sizes, key=lambda name: sizes[name])
-        size = float(sizes[when])
+        size, when = _lasting(ratios, last, ended)
         found.append(
             Bold(size, f"A step changes the weights of the {part} by {100 * size:.0f} % of their size {when}.")
         )
     largest = max(found, default=None)
     return largest if largest is not None and largest.size > TOO_LARGE else None
+
+
+def overshoot(record: Record, last: int, ended: bool = False) -> float:
+    """How far steps went too far, in each of the ``last`` epochs or, where ``ended``, in most; 0: not measured."""
+    return max(0.0, _lasting(np.nan_to_num(record.series(record.train, "overshoot")), last, ended)[0])
+
+
+def _lasting(values: np.ndarray, last: int, ended: bool) -> tuple[float, str]:
+    """What a figure was no less than, and when."""
+    found = {f"in each of the last {last} epochs": float(values[-last:].min()) if len(values) >= last else 0.0}
+    if ended:
+        found["in most epochs"] = float(np.median(values))
+    when = max(found, key=lambda name: found[name])
+    return found[when], when
 
 
 def _spoilt(record: Record) -> tuple[bool, int]:
