@@ -128,6 +128,23 @@ def test_padding_is_no_input():
     assert summary["input_std/voice"] == pytest.approx(1, abs=0.3)
 
 
+def test_the_largest_gradient_of_all_steps_is_kept_beside_the_usual_one():
+    model, monitor, optimiser = setup(every=5)
+    optimiser.param_groups[0]["lr"] = 1e-5
+    norms = []
+    for number in range(7):
+        torch.manual_seed(number)
+        norms.append(float(step(model, monitor, optimiser, clip=1e9)))
+    state = monitor.state_dict()
+    summary = monitor.epoch_summary()
+    assert summary["grad_norm_max"] == pytest.approx(max(norms), rel=1e-4)
+    assert summary["grad_norm"] == pytest.approx(min(norms[0], norms[5]), rel=1e-4)
+    assert "grad_norm_max" not in monitor.epoch_summary()
+    del state["largest"]  # of a run that an older version began
+    monitor.load_state_dict(state)
+    assert monitor.epoch_summary()["grad_norm"] == summary["grad_norm"]
+
+
 def test_the_overshoot_of_the_steps_that_were_looked_at_is_their_median():
     _, monitor, _ = setup()
     assert monitor.looks

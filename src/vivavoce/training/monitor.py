@@ -48,6 +48,7 @@ class Monitor:
         self._compare()
         if norm is not None and clip_norm is not None:
             self._clipped = self._clipped + (norm.detach() > clip_norm)
+            self._largest = torch.maximum(norm.detach(), torch.as_tensor(self._largest, device=norm.device))
         if self.looks:
             self._look(norm)
             self._deafen()
@@ -67,7 +68,8 @@ class Monitor:
     def epoch_summary(self) -> dict[str, float]:
         """Return the figures of the epoch that ends, and begin anew.
 
-        ``grad_norm/<part>``: before clipping, median of the steps; ``update_ratio/<part>``: norm of a step's change of
+        ``grad_norm``, ``grad_norm/<part>``: before clipping, median of the steps that were looked at;
+        ``grad_norm_max``: the largest of all steps; ``update_ratio/<part>``: norm of a step's change of
         the weights over their own norm, where they have one; ``dead/<part>``: share of the units (rows of weight
         matrices) that had no gradient at all in any step, as a ReLU that is never active; ``clipped``: share of the
         steps whose gradients were clipped; ``overshoot``: how far steps went for their own batch, where that was
@@ -83,6 +85,8 @@ class Monitor:
                 summary[f"dead/{part}"] = sum(int((~rows).sum()) for rows in alive.values()) / units
         if self._steps:
             summary["clipped"] = float(self._clipped) / self._steps
+        if self._largest:
+            summary["grad_norm_max"] = float(self._largest)
         self._reset()
         self._listen()
         return summary
@@ -92,6 +96,7 @@ class Monitor:
         return {
             "steps": self._steps,
             "clipped": int(self._clipped),
+            "largest": float(self._largest),
             "figures": {name: list(values) for name, values in self._figures.items()},
             "alive": {part: dict(rows) for part, rows in self._alive.items()},
             "before": {part: list(values) for part, values in self._before.items()},
@@ -100,7 +105,7 @@ class Monitor:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on exactly where `state_dict` stood."""
         self._reset()
-        self._steps, self._clipped = state["steps"], state["clipped"]
+        self._steps, self._clipped, self._largest = state["steps"], state["clipped"], state.get("largest", 0.0)
         self._figures.update(state["figures"])
         # A checkpoint is read onto the CPU, whatever it was written from.
         devices = {part: weights[0].device for part, weights in self.parts.items()}
@@ -115,6 +120,7 @@ class Monitor:
     def _reset(self) -> None:
         self._steps = 0
         self._clipped: Tensor | int = 0
+        self._largest: Tensor | float = 0.0  # norm
         self._figures: dict[str, list[Tensor]] = defaultdict(list)
         self._alive: dict[str, dict[int, Tensor]] = {part: {} for part in self.parts}
 
@@ -131,6 +137,7 @@ class Monitor:
         given = [square for square in squares.values() if square is not None]
         total = torch.stack(given).sum().sqrt() if given else torch.zeros(())
         clipped = 1.0 if norm is None else norm.detach().to(total.device) / total.clamp(min=1e-30)
+        self._figures["grad_norm"].append(total if norm is None else norm.detach())
         for part, square in squares.items():
             found = torch.zeros(()) if square is None else square.sqrt() * clipped
             self._figures[f"grad_norm/{part}"].append(found)

@@ -5,7 +5,7 @@ import pytest
 
 from vivavoce.training.diagnosis.diagnosis import Diagnosis, diagnose, held
 
-from .invented import CONFIG, LOWER, lines
+from .invented import CONFIG, FLAT, LOWER, lines
 
 EPOCHS = len(LOWER)
 COSINE = 1e-3 * 0.5 * (1 + np.cos(np.pi * (np.arange(EPOCHS) + 1) / EPOCHS))
@@ -88,3 +88,22 @@ def test_steps_that_go_too_far_for_their_own_batch_are_named(values, cause):
 def test_the_overshoot_is_evidence_for_steps_that_are_large():
     found = diagnosed(steps((EPOCHS, 0.2)) | {"overshoot": np.full(EPOCHS, 0.6)})
     assert "A step goes 1.2 times as far as would lower the loss of its own batch most." in found.causes[0].evidence
+
+
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"grad_norm": 2.0, "grad_norm_max": 900.0}, "450 times the usual one (norm 9e+02)"),
+        ({"grad_norm": 2.0, "grad_norm_max": 9.0}, ""),
+        ({"clipped": 0.9}, "clipped in 90 % of the steps"),
+        ({"grad_norm/trunk": 1e-7, "grad_norm/head": 2.0, "update_ratio/head": 5e-3}, "gradient reaches the trunk"),
+        ({"grad_norm/trunk": 0.1, "grad_norm/head": 2.0, "update_ratio/head": 5e-3}, ""),
+    ],
+)
+def test_gradients_that_burst_or_vanish_are_evidence_of_a_bottleneck(figures, said):
+    given = lines(FLAT, FLAT, **{"update_ratio/trunk": 5e-3, **figures})
+    found = diagnose(given, CONFIG)
+    assert found.cause == "none"
+    evidence = " ".join(found.tasks[0].evidence)
+    assert said in evidence
+    assert ("radient" in evidence) is bool(said)

@@ -11,6 +11,7 @@ from vivavoce.training.diagnosis.advice import Advice, of_state
 from vivavoce.training.diagnosis.cause import Cause
 from vivavoce.training.diagnosis.causes import find_causes
 from vivavoce.training.diagnosis.changes import accepted
+from vivavoce.training.diagnosis.gradients import gradient_evidence
 from vivavoce.training.diagnosis.rates import OVERSHOOTS, largest_step, overshoot
 from vivavoce.training.diagnosis.record import Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
@@ -136,6 +137,7 @@ def _task(record: Record, task: str, curves: Curves, judged: Judgement) -> TaskD
         evidence.append("The schedule still lowers the rate; what it brings has to be waited for.")
     if task in ("speaker", "liveness"):
         evidence += _errors(record, task)
+        evidence += gradient_evidence(record) if judged.state in (State.BOTTLENECK, State.STRUCTURE) else []
     advice = _usable(record, of_state(record, task, judged.state, judged.validation))
     return TaskDiagnosis(task, judged.state, round(judged.confidence, 3), tuple(evidence), advice)
 

@@ -7,6 +7,7 @@ import numpy as np
 from vivavoce.training.diagnosis.advice import Advice
 from vivavoce.training.diagnosis.cause import Cause, States
 from vivavoce.training.diagnosis.changes import clipping, rate_times
+from vivavoce.training.diagnosis.gradients import gradient_evidence
 from vivavoce.training.diagnosis.record import STANDS_STILL, TOO_LARGE, TOO_SMALL, USUAL, Record
 from vivavoce.training.diagnosis.states import HELD, State
 from vivavoce.training.diagnosis.trend import level
@@ -34,9 +35,7 @@ def rate_too_high(record: Record, states: States) -> Cause | None:
     evidence += ["The training loss is no number."] if spoilt else []
     if spikes:
         evidence.append(f"The training loss jumped up by more than {100 * (SPIKE - 1):.0f} % {spikes} times.")
-    clipped = record.monitored("clipped")[-HELD:]
-    if len(clipped) and np.median(clipped) > 0.5:
-        evidence.append(f"Gradients were clipped in {100 * np.median(clipped):.0f} % of the steps.")
+    evidence += gradient_evidence(record)
     expect = "The training loss falls without jumps; steps change the weights by some thousandths of their size."
     factors = [USUAL / bold.size] if bold else []
     factors += [0.5 / over] if over > OVERSHOOTS else []
