@@ -81,6 +81,8 @@ def test_override_of_one_end_keeps_the_other() -> None:
         ("epochs", ["'epochs'", "key=value"]),
         (".epochs=1", ["key=value"]),
         ("epochs=[1", ["not valid YAML"]),
+        ("epochs=2024-13-45", ["'epochs=2024-13-45'", "not valid YAML", "quote it"]),
+        pytest.param(f"epochs={'9' * 5000}", ["not valid YAML"], id="5000 digits"),
     ],
 )
 def test_mistakes_name_key_value_and_what_is_allowed(override: str, words: list[str]) -> None:
@@ -134,7 +136,13 @@ def test_a_section_made_of_both_is_blamed_on_both(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("- 1\n", "mapping"), ("a: [1\n", "not valid YAML in line"), (b"\xff\xfe\x00", "not"), (None, "cannot be read")],
+    [
+        ("a: 2024-13-45\n", "cannot read.*month must be in"),
+        ("- 1\n", "mapping"),
+        ("a: [1\n", "not valid YAML in line"),
+        (b"\xff\xfe\x00", "not"),
+        (None, "cannot be read"),
+    ],
 )
 def test_unreadable_files_are_said(tmp_path: Path, text: str | bytes | None, words: str) -> None:
     path = tmp_path / "a.yaml"

@@ -60,7 +60,7 @@ class ExperimentConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     data: DataConfig
     front_end: FrontEndConfig = Field(default_factory=FrontEndConfig)
     features: FeaturesConfig = Field(default_factory=FeaturesConfig)

@@ -125,6 +125,10 @@ def _read(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = f" in line {mark.line + 1}" if mark else ""
         raise UserError(f"The config {path} is not valid YAML{line}: {getattr(error, 'problem', error)}.") from error
+    except ValueError as error:  # what looks like a date or a number and is none
+        raise UserError(
+            f"The config {path} holds a value that YAML cannot read ({error}); quote or mend it."
+        ) from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -139,7 +143,7 @@ def _parse(override: str) -> tuple[list[str], Any]:
         raise UserError(f"The override {override!r} is not understood; write it as key=value or section.key=value.")
     try:
         return path, yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: what looks like a date or a number and is none
         raise UserError(f"The value of the override {override!r} is not valid YAML; quote it or mend it.") from error
 
 

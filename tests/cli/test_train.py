@@ -199,6 +199,11 @@ def test_kinds_that_are_held_out_are_not_trained_on(tiny, tmp_path):
         ("training.held_out=[live]", ["training.held_out", "nothing to train on"]),
         ("training.swaps=1", ["training.swaps", "older version", "training.negatives"]),
         ("training.speed_factors=[0.0]", ["training.speed_factors", "between 0.5 and 2"]),
+        ("training.speaker_crop_s=.inf", ["training.speaker_crop_s", "inf", "less than or equal to 600"]),
+        ("training.liveness_crop_s=.nan", ["training.liveness_crop_s", "nan"]),
+        ("training.validation_crop_s=.inf", ["training.validation_crop_s", "inf"]),
+        ("training.learning_rate=.inf", ["training.learning_rate", "finite"]),
+        ("seed=18446744073709551616", ["seed", "less than 4294967296"]),
         ("model.name=resnet", ["model", "resnet", "ecapa-lstm"]),
         ("model.trunk.scale=3", ["model.trunk", "multiple of scale"]),
         ("model.trunk.dilations=[0]", ["model.trunk.dilations", "greater than 0"]),
@@ -330,6 +335,17 @@ def test_resuming_from_a_damaged_state_is_refused(tiny, copied_run, damage):
     state = copied_run / "checkpoints" / "trainer.pt"
     state.write_bytes(state.read_bytes()[:-500] if damage is None else damage)
     assert_refused(run_cli("train", tiny.config, "--out", copied_run, "--resume"), "trainer.pt is damaged")
+
+
+@pytest.mark.parametrize("name", ["steps.jsonl", "metrics.jsonl"])
+@pytest.mark.parametrize("line", [b"{", b"[1]", b'{"loss": 1}', b"\xff\xfe"], ids=["cut", "list", "other", "bytes"])
+def test_resuming_with_a_damaged_line_is_refused_by_its_number(tiny, copied_run, name, line):
+    whole = b'{"epoch": 1, "step": 1}'
+    (copied_run / name).write_bytes(b"\n".join([whole, line, whole, b""]))
+    before = {path: path.read_bytes() for path in copied_run.glob("*.jsonl")}
+    result = run_cli("train", tiny.config, "--out", copied_run, "--resume")
+    assert_refused(result, f"{name} is damaged in line 2", "remove that line")
+    assert before == {path: path.read_bytes() for path in copied_run.glob("*.jsonl")}
 
 
 def test_resuming_from_a_foreign_state_is_refused(tiny, copied_run):

@@ -17,6 +17,8 @@ from vivavoce.training.stopping import EarlyStoppingConfig
 
 Task = Literal["speaker", "liveness"]
 Metric = Literal["eer", "loss", "a_dcf", "speaker_eer", "liveness_eer"]
+# Of a crop, s.
+LONGEST_S = 600.0
 # The tasks without which a metric of the validation split has no value.
 NEEDS: dict[Metric, tuple[Task, ...]] = {
     "eer": (),
@@ -47,14 +49,18 @@ class TrainingConfig(BaseModel):
     speaker_sampler: SamplerConfig = Field(
         default_factory=SpeakerBalancedConfig, description="which recordings meet in a batch of the speaker task"
     )
-    liveness_crop_s: float = Field(default=4.0, ge=1.0, description="longest crop for the correlation task, seconds")
+    liveness_crop_s: float = Field(
+        default=4.0, ge=1.0, le=LONGEST_S, description="longest crop for the correlation task, seconds"
+    )
     liveness_crop_from: float = Field(
         default=0.4,
         ge=0.25,
         le=1,
         description="shortest one as a share of it; each step draws its own, so that scores of any length agree",
     )
-    speaker_crop_s: float = Field(default=2.0, ge=0.5, description="seconds of a crop for the speaker task")
+    speaker_crop_s: float = Field(
+        default=2.0, ge=0.5, le=LONGEST_S, description="seconds of a crop for the speaker task"
+    )
     negatives: NegativesConfig = Field(
         default_factory=NegativesConfig, description="what is made of the live crops of a batch"
     )
@@ -63,7 +69,10 @@ class TrainingConfig(BaseModel):
         description="kinds that neither training nor validation uses, so that a test shows what an unknown attack does",
     )
     validation_crop_s: float | None = Field(
-        default=3.0, ge=0.5, description="the best epoch is judged on the middle of recordings, s; null: on all of them"
+        default=3.0,
+        ge=0.5,
+        le=LONGEST_S,
+        description="the best epoch is judged on the middle of recordings, s; null: on all of them",
     )
     speed_factors: tuple[float, ...] = Field(
         default=(1.0, 0.9, 1.1), min_length=1, description="speed copies, each of them a speaker of its own; 1 = as is"
@@ -72,8 +81,8 @@ class TrainingConfig(BaseModel):
     mask_echo: int = Field(default=8, ge=0, description="widest band of echo channels masked, in the correlation task")
     speaker_mask_mels: int = Field(default=0, ge=0, description="widest band of mel bins masked, in the speaker task")
     mask_frames: int = Field(default=0, ge=0, description="longest run of frames masked, in the speaker task")
-    learning_rate: float = Field(default=2e-3, gt=0, description="peak learning rate of AdamW")
-    weight_decay: float = Field(default=0.05, ge=0)
+    learning_rate: float = Field(default=2e-3, gt=0, allow_inf_nan=False, description="peak learning rate of AdamW")
+    weight_decay: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     schedule: ScheduleConfig = Field(default_factory=CosineConfig, description="how the rate goes over the run")
     best_by: Metric = Field(
         default="eer",

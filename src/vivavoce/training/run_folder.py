@@ -148,13 +148,19 @@ class RunFolder:
         return _read_lines(self.metrics)
 
     def drop_after(self, epoch: int, step: int) -> None:
-        """Forget what was recorded after a checkpoint, and what a killed process left half-written."""
-        for path, name, last in ((self.metrics, "epoch", epoch), (self.actions, "epoch", epoch)):
-            if path.exists():
-                _write_lines(path, [line for line in _read_lines(path) if line[name] <= last])
-        if self.steps.exists():
-            whole = self.steps.read_text(encoding="utf-8").rpartition("\n")[0].splitlines()
-            _write_lines(self.steps, [line for line in map(json.loads, whole) if line["step"] <= step])
+        """Forget what was recorded after a checkpoint, and what a killed process left half-written.
+
+        Raises:
+            UserError: a file is damaged; nothing is changed then.
+        """
+        recorded = ((self.metrics, "epoch", epoch), (self.actions, "epoch", epoch), (self.steps, "step", step))
+        kept = {
+            path: [line for line in _read_lines(path, name, half_last=path == self.steps) if line[name] <= last]
+            for path, name, last in recorded
+            if path.exists()
+        }
+        for path, lines in kept.items():
+            _write_lines(path, lines)
         remove_unfinished(self.path)
 
 
@@ -173,13 +179,22 @@ def _remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _read_lines(path: Path) -> list[dict[str, Any]]:
+def _read_lines(path: Path, key: str | None = None, half_last: bool = False) -> list[dict[str, Any]]:
+    """The dictionary of each line, with a number at ``key``; with ``half_last`` none of an unfinished last line."""
     if not path.exists():
         return []
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}); restore it from a copy or train again.") from error
+    *lines, last = path.read_bytes().split(b"\n")
+    if last and not half_last:
+        lines.append(last)
+    return [_read_line(path, number, line, key) for number, line in enumerate(lines, start=1)]
+
+
+def _read_line(path: Path, number: int, line: bytes, key: str | None) -> dict[str, Any]:
+    with suppress(ValueError):
+        found = json.loads(line)
+        if isinstance(found, dict) and (key is None or isinstance(found.get(key), int)):
+            return found
+    raise UserError(f"{path} is damaged in line {number}; restore it from a copy, or remove that line.")
 
 
 def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
