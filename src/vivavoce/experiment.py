@@ -64,7 +64,7 @@ class Experiment:
             return self._train(share, Path(out), resume, allow_leak, watch)
 
     def _train(self, share: Share, path: Path, resume: bool, allow_leak: bool, watch: Watch | None) -> RunFolder:
-        model, recordings, leaks = self._begin(allow_leak)
+        model, recordings, leaks = self._begin(allow_leak, share.size)
         begin = RunFolder.reopen if resume else RunFolder.create
         share.from_main(lambda: str(begin(path, self.config).path))
         run = RunFolder(path)
@@ -92,12 +92,12 @@ class Experiment:
             with self._trainer(run, model, recordings, False, Share()) as trainer:
                 yield trainer
 
-    def _begin(self, allow_leak: bool) -> tuple[JointModel, Recordings, list[Leak]]:
+    def _begin(self, allow_leak: bool, processes: int = 1) -> tuple[JointModel, Recordings, list[Leak]]:
         """Make the untrained model, read the manifests, and refuse what needs no features to be seen."""
         recordings, leaks = self._recordings(allow_leak)
         torch.manual_seed(self.config.seed)
         model = build_model(self.config)
-        check_early(self.config, model, recordings.train, recordings.validation)
+        check_early(self.config, model, recordings.train, recordings.validation, processes)
         return model, recordings, leaks
 
     def _recordings(self, allow_leak: bool) -> tuple[Recordings, list[Leak]]:

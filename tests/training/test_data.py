@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from vivavoce.corpus.metadata import Kind
+from vivavoce.corpus.sampling import RandomConfig
 from vivavoce.errors import UserError
 from vivavoce.features.batch import Origin
 from vivavoce.training.config import TrainingConfig
@@ -46,6 +47,18 @@ def test_speaker_batches_hold_every_speaker_equally_and_know_their_speed(corpus)
         assert batch.voice.shape == (12, 80, 80)
         counts = torch.bincount(batch.speakers % 6, minlength=6)
         assert counts.tolist() == [2] * 6
+
+
+@pytest.mark.parametrize("tasks", [("speaker",), ("speaker", "liveness")])
+def test_a_speaker_batch_of_one_crop_is_refused_before_training(corpus, tasks):
+    """Batch norm cannot learn of it; it came in the middle of an epoch."""
+    update = {"tasks": tasks, "speaker_batch": 71, "speaker_sampler": RandomConfig(drop_last=False)}
+    assert len(corpus[0]) == 72
+    with pytest.raises(UserError, match=r"one crop alone.*training\.speaker_sampler\.drop_last=true"):
+        make_data(*corpus, CONFIG.model_copy(update=update))
+    for allowed in ({"speaker_batch": 70}, {"speaker_sampler": RandomConfig(drop_last=True)}):
+        data = make_data(*corpus, CONFIG.model_copy(update=update | allowed))
+        assert all(len(speaker.voice) > 1 for speaker, _ in data.epoch(0))
 
 
 def test_recordings_shorter_than_the_crop_are_padded_for_liveness_and_repeated_for_the_speaker():

@@ -72,6 +72,7 @@ class TrainingData:
             self.liveness_sampler = config.liveness_sampler.build(judged, batch, seeds[0])
         if "speaker" in config.tasks:
             self.speaker_sampler = config.speaker_sampler.build(Items.of_rows(rows), config.speaker_batch, seeds[1])
+            _spoken(self.speaker_sampler, 0)
         self.planner = Planner(rows, self.liveness_items, config.negatives)
         self.splices = {number: row.meta.splices for number, row in enumerate(rows) if row.meta.splices}
         # Of the first epoch; another may have some more or less, where batches are made by length.
@@ -127,7 +128,7 @@ class TrainingData:
         """Plan the steps of an epoch: one pass of `sampler`, beside the correlation task as much of the other."""
         if self.liveness_sampler is None:
             nothing = (NONE, NONE.astype(bool), NONE.astype(bool), NO_PLAN, {})
-            for number, spoken in enumerate(_one_pass(self.sampler, epoch)):
+            for number, spoken in enumerate(_spoken(self.sampler, epoch)):
                 yield Step(self.seed, epoch, number, spoken, self.speakers[spoken], *nothing)
             return
         plan = _one_pass(self.liveness_sampler, epoch)
@@ -146,7 +147,7 @@ class TrainingData:
             if self.speaker_sampler is None:
                 yield NONE
             else:
-                yield from _one_pass(self.speaker_sampler, turn * MOST_EPOCHS + epoch)
+                yield from _spoken(self.speaker_sampler, turn * MOST_EPOCHS + epoch)
 
     def _check(self, config: TrainingConfig, speakers: int) -> None:
         if "speaker" in config.tasks and speakers < 2:
@@ -158,6 +159,17 @@ class TrainingData:
                 "with a readable probe, beside the kinds that training.held_out leaves out; the correlation task needs "
                 "both, so simulate or record what is missing."
             )
+
+
+def _spoken(sampler: Sampler, epoch: int) -> list[np.ndarray]:
+    """One pass of the speaker task, none of whose batches is a single crop: it would end in batch norm's ValueError."""
+    batches = _one_pass(sampler, epoch)
+    if min(map(len, batches)) < 2:
+        raise UserError(
+            "A batch of the speaker task would hold one crop alone, of which batch norm learns nothing; set "
+            "training.speaker_sampler.drop_last=true, or choose another training.speaker_batch or max_padded."
+        )
+    return batches
 
 
 def _one_pass(sampler: Sampler, epoch: int) -> list[np.ndarray]:
