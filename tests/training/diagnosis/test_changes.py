@@ -68,10 +68,15 @@ def test_a_small_batch_is_left(batch, sets):
 @pytest.mark.parametrize(
     ("change", "own", "sets"),
     [
-        (lambda r: masking(r, "mask_mels"), "training.mask_mels=60", ()),
-        (lambda r: masking(r, "mask_mels"), "training.mask_mels=30", ("training.mask_mels=40",)),
-        (lambda r: masking(r, "mask_mels"), "training.mask_mels=0", ("training.mask_mels=10",)),
-        (lambda r: masking(r, "mask_frames"), "training.mask_frames=20", ("training.mask_frames=40",)),
+        (lambda r: masking(r, "liveness"), "training.mask_mels=60", ()),
+        (lambda r: masking(r, "liveness"), "training.mask_mels=30", ("training.mask_mels=40",)),
+        (lambda r: masking(r, "liveness"), "training.mask_mels=0", ("training.mask_mels=10",)),
+        (
+            lambda r: masking(r, "speaker"),
+            "training.mask_frames=20",
+            ("training.speaker_mask_mels=10", "training.mask_frames=40"),
+        ),
+        (lambda r: masking(r, "joint"), "training.mask_frames=20", ()),
         (stopping, "training.early_stopping.patience=3", ()),
         (stopping, "training.early_stopping=null", ("training.early_stopping.patience=5",)),
         (clipping, "training.clip_norm=0.5", ()),

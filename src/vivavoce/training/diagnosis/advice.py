@@ -25,7 +25,7 @@ def of_state(record: Record, task: str, state: State, validation: Trend) -> Advi
     if state is State.LEARNING:
         return _go_on(record, validation)
     if state is State.OVERFITTING:
-        return _hold_back(record)
+        return _hold_back(record, task)
     if state is State.BOTTLENECK:
         sets = (rate_times(record, 0.3), *half_batch(record, task))
         return Advice(sets, "Within three epochs the training loss falls again; where it does not, try the next thing.")
@@ -59,9 +59,9 @@ def _go_on(record: Record, validation: Trend) -> Advice:
     return Advice((), f"At this pace validation falls by another {share:.0f} % over {quarter} more epochs.")
 
 
-def _hold_back(record: Record) -> Advice:
+def _hold_back(record: Record, task: str) -> Advice:
     return Advice(
-        (*stopping(record), *decay(record), *masking(record, "mask_mels")),
+        (*stopping(record), *decay(record), *masking(record, task)),
         "The training loss falls more slowly and validation's lowest point comes later and lower; the best epoch so "
         "far is kept in any case.",
     )

@@ -15,7 +15,11 @@ from vivavoce.training.diagnosis.record import Record
 Sets = tuple[str, ...]
 USUAL_RATE = 2e-3
 CLIP, PATIENCE, WARM_UP = 1.0, 5, 0.15
-MASKS = {"mask_mels": 40, "mask_frames": 60}  # at most; half of the mel bins of the default front end, half a second
+# At most: half of the mel bins of the default front end, half a second.
+MASKS = {
+    "speaker": {"speaker_mask_mels": 40, "mask_frames": 60},
+    "liveness": {"mask_mels": 40},
+}
 LEAST_HALVED = 8  # recordings of a batch
 
 
@@ -44,13 +48,14 @@ def stopping(record: Record) -> Sets:
     return () if own is not None and own <= PATIENCE else (f"training.early_stopping.patience={PATIENCE}",)
 
 
-def masking(record: Record, name: str) -> Sets:
-    """Mask twice as much of a crop, within bounds."""
-    own = record.setting("training", name)
-    if own is None:
-        return ()
-    wider = min(MASKS[name], 2 * own or MASKS[name] // 4)
-    return (f"training.{name}={wider}",) if wider > own else ()
+def masking(record: Record, task: str) -> Sets:
+    """Mask twice as much of a task's crops, within bounds."""
+    sets = ()
+    for name, most in MASKS.get(task, {}).items():
+        own = record.setting("training", name)
+        wider = 0 if own is None else min(most, 2 * own or most // 4)
+        sets += (f"training.{name}={wider}",) if wider > (own or 0) else ()
+    return sets
 
 
 def decay(record: Record) -> Sets:

@@ -42,7 +42,7 @@ def tiny_data(record: Record, states: States) -> Cause | None:
         last = level(curves.train, last=True), level(curves.validation, last=True)
         if last[1] > GAP * last[0]:
             evidence.append(f"{task.capitalize()}: training loss {last[0]:.2g}, validation loss {last[1]:.2g}.")
-    sets = (*stopping(record), *masking(record, "mask_mels"), *masking(record, "mask_frames"))
+    sets = (*stopping(record), *(change for task in record.tasks for change in masking(record, task)))
     advice = Advice(
         sets,
         "The gap between training and validation narrows; more speakers do far more than any setting.",
