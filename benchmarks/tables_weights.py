@@ -19,18 +19,19 @@ def peer_parity(result: Result) -> str:
             [
                 f"{row['architecture']} {row['variant']}".strip(),
                 TITLES[row["family"]],
+                "random" if row["weights"] == "random" else f"**real**, `{row['weights']}`",
                 f"{row['parameters'] / 1e6:.3f} M",
                 f"{row['lowest_cosine']:.6f}",
                 power(row["largest_difference"]),
                 *("–" if end is None else f"{end:.6f}" for end in ends),
             ]
         )
-    header = ["Network", "Toolkit", "Parameters", "Lowest cosine", "Largest difference", "End to end", "7.5 ms off"]
+    compared = ["Parameters", "Lowest cosine", "Largest difference", "End to end", "7.5 ms off"]
     return LINE.join(
         [
             f"{result['utterances']} utterances of real speech; PyTorch {result['torch']}. Cosines after the mean over "
             "utterances is subtracted; differences by the largest value.",
             "",
-            table(header, rows),
+            table(["Network", "Toolkit", "Weights", *compared], rows),
         ]
     )
