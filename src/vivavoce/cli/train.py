@@ -25,13 +25,18 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a run that was stopped.")] = False,
     allow_leak: AllowLeakOption = False,
+    act: Annotated[
+        bool | None,
+        typer.Option("--act/--no-act", help="Let the diagnosis act by itself, as training.act.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a speaker and liveness model into a run folder; training and validation must not leak into each other."""
     from vivavoce.config import ExperimentConfig
     from vivavoce.settings import load_settings
 
-    settings = load_settings(ExperimentConfig, config, overrides or [])
+    acting = [] if act is None else [f"training.act={str(act).lower()}"]
+    settings = load_settings(ExperimentConfig, config, [*(overrides or []), *acting])
     if fold is None:
         from vivavoce.experiment import Experiment
 
