@@ -66,7 +66,12 @@ class Experiment:
     def _train(self, share: Share, path: Path, resume: bool, allow_leak: bool, watch: Watch | None) -> RunFolder:
         model, recordings, leaks = self._begin(allow_leak, share.size)
         begin = RunFolder.reopen if resume else RunFolder.create
-        share.from_main(lambda: str(begin(path, self.config).path))
+        first = share.from_main(lambda: str(begin(path, self.config).path))
+        if first != str(path):
+            raise UserError(
+                f"One process of this job trains {first} and another {path}; give all the same command, and search "
+                "(vivavoce tune) without torchrun, with as many workers as you like."
+            )
         run = RunFolder(path)
         try:
             if leaks and share.main:

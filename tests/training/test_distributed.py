@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
+from vivavoce.experiment import Experiment
+from vivavoce.settings import load_settings
 from vivavoce.training.distributed import Share, SharedBatchNorm, joined, share_norms
 
 ROOT = Path(__file__).parents[2]
@@ -193,3 +196,16 @@ def test_more_processes_than_gpus_are_refused_in_each_of_them(second_of_two, mon
         with pytest.raises(UserError, match=r"2 processes.*1 GPUs.*training\.device=cpu"), joined(torch.device("cuda")):
             pass
     assert second_of_two == []
+
+
+def test_processes_of_a_job_that_train_different_runs_are_told(tiny, tmp_path):
+    """As workers of a search would, if torchrun started them; they would wait for each other for ever."""
+
+    class Other(Share):
+        def from_main(self, compute):
+            return str(tmp_path / "trials" / "0000")
+
+    experiment = Experiment(load_settings(ExperimentConfig, tiny.config))
+    with pytest.raises(UserError, match=r"trains .*0000 and another .*0001.*vivavoce tune"):
+        experiment._train(Other(1, 2), tmp_path / "trials" / "0001", False, False, None)
+    assert list(tmp_path.iterdir()) == []
