@@ -115,7 +115,18 @@ def test_resume_needs_a_run_and_the_same_config(tiny, copied_run, tmp_path):
     assert not (tmp_path / "none").exists()
     with unchanged(copied_run):
         words = ("train", tiny.config, "--out", copied_run, "--resume", "--set", "training.epochs=3")
-        assert_refused(run_cli(*words), "differs from the configuration")
+        says = "training.epochs is 2 there and 3 here, and rate, margins and negatives follow the length of a run"
+        assert_refused(run_cli(*words), f"differs from the configuration given: {says}")
+        words = ("train", tiny.config, "--out", copied_run, "--resume", "--set", "seed=1")
+        assert_refused(run_cli(*words), "differs from the configuration given: seed is 0 there and 1 here; resume")
+
+
+def test_a_longer_run_takes_the_features_of_a_shorter_one(tiny, copied_run, tmp_path):
+    """As the docs say of a run that was too short, since it cannot be lengthened."""
+    sets = ("--set", "training.epochs=3", "--set", f"features.store={copied_run / 'features' / 'train'}")
+    result = run_cli("train", tiny.config, "--out", tmp_path / "longer", *sets)
+    assert result.code == 0, result.err
+    assert not (tmp_path / "longer" / "features" / "train").exists()
 
 
 @pytest.mark.parametrize("step", [1, 3])

@@ -13,6 +13,7 @@ from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
 from vivavoce.features.folder import StoreFolder, UnusableStore
 from vivavoce.files import append_to, remove_unfinished, write_json, write_text
+from vivavoce.settings import differences
 
 
 class RunFolder:
@@ -58,10 +59,13 @@ class RunFolder:
             UserError: it is no run, or was begun with another configuration.
         """
         run = cls.open(path)
-        if _binding(_read_yaml(run.config)) != _binding(config.model_dump(mode="json")):
+        differs = differences(_binding(_read_yaml(run.config)), _binding(config.model_dump(mode="json")))
+        if differs:
+            longer = [text for text in differs if text.startswith("training.epochs ")]
+            why = ", and rate, margins and negatives follow the length of a run" if longer else ""
             raise UserError(
-                f"{run.config} differs from the configuration given; resume with the one the run was begun with, or "
-                "train into another folder."
+                f"{run.config} differs from the configuration given: {(longer or differs)[0]}{why}; resume with the "
+                "one the run was begun with, or train into another folder."
             )
         return run
 
