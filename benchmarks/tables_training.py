@@ -8,7 +8,7 @@ def trainer_loop(result: Result) -> str:
     overhead, checkpoint, kills = result["rows"]
     rows = [
         [overhead["what"], f"{overhead['value']:.2f}", f"≤ {overhead['asked']:g}", answered(overhead["reached"])],
-        [checkpoint["what"], percent(checkpoint["value"], 2), f"≤ {percent(checkpoint['asked'])}",
+        [checkpoint["what"], f"{100 * checkpoint['value']:.2f} %", f"≤ {percent(checkpoint['asked'])}",
          answered(checkpoint["reached"])],
         [kills["what"], f"{kills['value']:g}", f"{kills['asked']:g}", answered(kills["reached"])],
     ]  # fmt: skip
