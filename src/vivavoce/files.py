@@ -31,10 +31,10 @@ def atomic_path(target: Path | str) -> Iterator[Path]:
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        _remove(temporary)
+        remove(temporary)
         raise _as_user_error(error, target) from error
     except BaseException as error:
-        _remove(temporary)
+        remove(temporary)
         if is_disk_full(error):
             raise _full(target) from error
         raise
@@ -70,7 +70,7 @@ def write_json(target: Path | str, value: Any) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Remove what processes that were killed left under temporary names anywhere below ``folder``."""
     for path in [*folder.rglob(f"{TEMPORARY}*")]:
-        _remove(path)
+        remove(path)
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -95,7 +95,8 @@ def _as_user_error(error: OSError, target: Path) -> Exception:
     return error
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all that is in it; nothing where there is none."""
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:

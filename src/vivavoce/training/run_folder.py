@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration import Calibration
 from vivavoce.features.folder import StoreFolder, UnusableStore
-from vivavoce.files import append_to, remove_unfinished, write_json, write_text
+from vivavoce.files import append_to, remove, remove_unfinished, write_json, write_text
 from vivavoce.settings import differences
 
 
@@ -116,7 +116,7 @@ class RunFolder:
         kept = self._whole_features()
         for path in [*self.path.iterdir(), *self._features()]:
             if path not in kept and path != self.features:
-                _remove(path)
+                remove(path)
         if not kept:
             shutil.rmtree(self.path, ignore_errors=True)
 
@@ -173,14 +173,6 @@ def _is_whole_store(path: Path) -> bool:
         return StoreFolder(path).read_record().whole
     except UnusableStore:
         return False
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink(missing_ok=True)
 
 
 def _read_lines(path: Path, key: str | None = None, half_last: bool = False) -> list[dict[str, Any]]:
