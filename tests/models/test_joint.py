@@ -168,7 +168,7 @@ def test_state_dict_keys_are_pinned(name):
     parts = {".".join(key.split(".")[:2]) for key in keys if not key.startswith("echo_stats")}
     trunk = {"trunk.stem", "trunk.blocks", "trunk.embedding"}
     if name.startswith("ecapa"):
-        trunk |= {"trunk.aggregate", "trunk.pooling", "trunk.pooled_norm"}
+        trunk |= {"trunk.aggregate", "trunk.aggregate_norm", "trunk.pooling", "trunk.pooled_norm"}
     if name.startswith("campplus"):
         trunk |= {"trunk.downsample", "trunk.transits", "trunk.norm", "trunk.embedding_norm"}
     head = {f"head.{part}" for part in ("voice", "echo", *HEAD_PARTS[NAMED[name]["head"]["type"]])}
