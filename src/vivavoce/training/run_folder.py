@@ -85,7 +85,10 @@ class RunFolder:
 
     def unsaid(self) -> list[str]:
         """Settings with which runs of earlier versions were trained, and which their config.yaml has no keys for."""
-        section = _read_yaml(self.config)
+        try:
+            section = _read_yaml(self.config)
+        except UserError:  # whoever loads the settings says what is wrong with them
+            return []
         for name in ("model", "trunk"):
             section = section.get(name) if isinstance(section, dict) else None
         older = isinstance(section, dict) and section.get("type") == "ecapa" and "aggregate_norm" not in section
