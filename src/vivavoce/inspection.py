@@ -15,7 +15,7 @@ from vivavoce.corpus.manifest import Row, iterate_rows
 from vivavoce.errors import UserError
 from vivavoce.training.diagnosis.diagnosis import Diagnosis, diagnose
 from vivavoce.training.diagnosis.ending import broken_off
-from vivavoce.training.diagnosis.reading import read_config, read_lines
+from vivavoce.training.diagnosis.reading import last_lowered, read_config, read_lines
 from vivavoce.training.diagnosis.record import Facts
 from vivavoce.training.run_folder import RunFolder
 
@@ -35,13 +35,13 @@ def inspect(run: RunFolder, listen: bool = True, workers: int = 2) -> Diagnosis:
         UserError: the metrics or the config are damaged.
     """
     lines, (config, refused) = read_lines(run), read_config(run)
-    ended = broken_off(run, lines)
+    known = Facts(ended=broken_off(run, lines), lowered=last_lowered(run))
     paths = manifests(run, config)
     if paths is None:
         why = f"{run.config} cannot be used ({_inside(refused)})" if refused else "the run's manifests are gone"
-        return diagnose(lines, config, Facts(checked=f"nothing, since {why}", ended=ended))
+        return diagnose(lines, config, replace(known, checked=f"nothing, since {why}"))
     closed = bool(config["data"]["closed_set"])
-    facts = replace(_by_names(*paths, closed), ended=ended)
+    facts = _by_names(*paths, known, closed)
     found = diagnose(lines, config, facts)
     if not (listen and found.suspicious and not facts.shared and facts.there):
         return found
@@ -62,20 +62,21 @@ def manifests(run: RunFolder, config: dict[str, Any]) -> tuple[Path, Path] | Non
     return found[0], found[1]
 
 
-def _by_names(train: Path, validation: Path, closed: bool) -> Facts:
+def _by_names(train: Path, validation: Path, known: Facts, closed: bool) -> Facts:
     """What the manifests alone say."""
     try:
         rows, others = _rows(train), _rows(validation)
         leaks = find_leaks({"training": rows, "validation": others}, closed)
     except UNREADABLE as error:
-        return Facts(checked=f"nothing, since a manifest cannot be read ({_inside(error)})")
+        return replace(known, checked=f"nothing, since a manifest cannot be read ({_inside(error)})")
     shared = (f"In both the training and the validation manifest: {describe_leaks(leaks)}.",) if leaks else ()
     files = {row.path for row in (*rows, *others)}
     gone = sum(not os.path.isfile(file) for file in files)  # noqa: PTH113 - faster on 100,000 files
     checked = "names, paths and bytes of the manifests"
     if gone:
         checked = f"names and paths of the manifests; {gone} of their {len(files)} sound files are not where they say"
-    return Facts(len(rows), len({row.speaker for row in rows}), shared, checked=checked, there=not gone)
+    speakers = len({row.speaker for row in rows})
+    return replace(known, recordings=len(rows), speakers=speakers, shared=shared, checked=checked, there=not gone)
 
 
 def _rows(path: Path) -> Sequence[Row]:

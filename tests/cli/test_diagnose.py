@@ -83,6 +83,13 @@ def test_a_run_that_broke_off_says_so(tmp_path, epochs):
     assert "--set 'training.learning_rate=2.0e-04'" in result.out
 
 
+def test_a_rate_that_the_diagnosis_has_lowered_is_too_high_no_more(tmp_path):
+    run = make_run(tmp_path, lines(LOWER, LOWER, **{"update_ratio/trunk": 0.2}))
+    assert run_cli("diagnose", run.path, "--json").json["cause"] == "rate_too_high"
+    run.actions.write_text('{"epoch": 29, "did": "lower_rate", "factor": 0.1}\n')
+    assert run_cli("diagnose", run.path, "--json").json["cause"] == "none"
+
+
 def test_shared_speakers_are_found_by_name(tmp_path):
     run = make_run(tmp_path, lines(), shared=True)
     result = run_cli("diagnose", run.path, "--json")

@@ -6,6 +6,8 @@ import yaml
 
 from vivavoce.files import write_json
 from vivavoce.training.diagnosis.diagnosis import Action, diagnose
+from vivavoce.training.diagnosis.reading import last_lowered
+from vivavoce.training.diagnosis.record import Facts
 from vivavoce.training.learner import Learner
 from vivavoce.training.run_folder import RunFolder
 
@@ -34,7 +36,7 @@ class Actor:
 
     def look(self) -> Look:
         """Diagnose the curves as they are, and keep that in the run's diagnosis.json."""
-        found = diagnose(self.run.read_metrics(), self._config)
+        found = diagnose(self.run.read_metrics(), self._config, Facts(lowered=last_lowered(self.run)))
         write_json(self.run.diagnosis, found.to_dict())
         return Look(found.headline, found.action)
 

@@ -4,20 +4,27 @@ import numpy as np
 import pytest
 
 from vivavoce.training.diagnosis.diagnosis import Diagnosis, diagnose, held
+from vivavoce.training.diagnosis.reading import last_lowered
+from vivavoce.training.diagnosis.record import Facts
+from vivavoce.training.run_folder import RunFolder
 
 from .invented import CONFIG, FLAT, LOWER, lines
 
 EPOCHS = len(LOWER)
+LOWERED = "".join(
+    f'{{"epoch": {epoch}, "did": "{did}"}}\n' for epoch, did in ((4, "lower_rate"), (9, "lower_rate"), (14, "focus"))
+)
 COSINE = 1e-3 * 0.5 * (1 + np.cos(np.pi * (np.arange(EPOCHS) + 1) / EPOCHS))
 
 
-def diagnosed(figures: dict[str, np.ndarray], epochs: int = EPOCHS, planned: int = 60) -> Diagnosis:
+def diagnosed(figures: dict[str, np.ndarray], epochs: int = EPOCHS, planned: int = 60, lowered: int = 0) -> Diagnosis:
     """A run of ``epochs``, with figures that change from epoch to epoch."""
     given = lines(**{"update_ratio/trunk": 5e-3})[: 2 * epochs]
     for line in given:
         if line["split"] == "train":
             line |= {name: float(values[line["epoch"] - 1]) for name, values in figures.items()}
-    return diagnose(given, {**CONFIG, "training": {**CONFIG["training"], "epochs": planned}})
+    facts = Facts(lowered=lowered)
+    return diagnose(given, {**CONFIG, "training": {**CONFIG["training"], "epochs": planned}}, facts)
 
 
 def steps(*parts: tuple[int, float]) -> dict[str, np.ndarray]:
@@ -35,16 +42,28 @@ def test_an_alarm_goes_where_the_rate_was_lowered():
     mended = steps((10, 0.2), (20, 5e-3))
     assert diagnosed(mended, 10).cause == "rate_too_high"
     assert diagnosed(mended, 11).cause == "none"
-    assert diagnosed(mended | {"lr": np.repeat([1e-3, 1e-4], [10, 20])}, planned=EPOCHS).cause == "none"
+    assert diagnosed(mended, planned=EPOCHS, lowered=10).cause == "none"
+    assert diagnosed(steps((9, 0.2)), 9, lowered=8).cause == "none"  # one epoch tells nothing of the new rate
+    assert diagnosed(steps((11, 0.2)), 11, lowered=8).cause == "rate_too_high"
 
 
-def test_a_schedule_that_has_ended_is_judged_by_most_of_its_epochs():
-    """The last steps are small whatever the rate was; a run to come needs another one all the same."""
-    found = diagnosed(steps((24, 0.2), (6, 5e-3)) | {"lr": COSINE}, planned=EPOCHS)
+@pytest.mark.parametrize("rate", [{"lr": COSINE}, {}])
+def test_a_run_that_is_over_is_judged_as_a_whole(rate):
+    """Its last steps are small beside weights that were blown up; a run to come needs another rate all the same."""
+    found = diagnosed(steps((2, 0.2), (28, 5e-3)) | rate, planned=EPOCHS)
     assert found.cause == "rate_too_high"
-    assert "of the head by 20 % of their size in most epochs" in found.causes[0].evidence[0]
+    assert "of the head by 20 % of their size in two or more epochs" in found.causes[0].evidence[0]
     assert found.causes[0].advice.sets[0] == "training.learning_rate=1.5e-05"
-    assert diagnosed(steps((6, 0.2), (24, 5e-3)) | {"lr": COSINE}, planned=EPOCHS).cause == "none"
+    assert diagnosed(steps((1, 0.2), (29, 5e-3)) | rate, planned=EPOCHS).cause == "none"
+    assert diagnosed(steps((2, 0.2), (28, 5e-3)) | rate, epochs=20, planned=EPOCHS).cause == "none"
+
+
+@pytest.mark.parametrize(("actions", "epoch"), [("", 0), ("{no", 0), ("3", 0), (LOWERED, 9)])
+def test_what_the_diagnosis_did_is_read(tmp_path, actions, epoch):
+    run = RunFolder(tmp_path)
+    assert last_lowered(run) == 0
+    run.actions.write_text(actions)
+    assert last_lowered(run) == epoch
 
 
 def test_the_rate_is_lowered_only_when_that_has_held_long_enough():

@@ -23,9 +23,8 @@ SHOWN = 4  # epochs after which steps that are too small show
 
 
 def rate_too_high(record: Record, states: States) -> Cause | None:
-    """Steps that throw the weights about: now, or in most epochs of a schedule that has come to its end."""
-    ended = record.schedule_ended
-    bold, over = largest_step(record, HELD, ended), overshoot(record, HELD, ended)
+    """Steps that throw the weights about: now, or at any time of a run that is over, whose last steps are small."""
+    bold, over = largest_step(record, HELD, record.over), overshoot(record, HELD, record.over)
     spoilt, spikes = _spoilt(record)
     if not (bold or over > OVERSHOOTS or spoilt or (not record.update_ratios() and spikes > MOST_SPIKES)):
         return None
@@ -50,30 +49,30 @@ class Bold(NamedTuple):
     says: str
 
 
-def largest_step(record: Record, last: int, ended: bool = False) -> Bold | None:
-    """The part that was thrown about most, in each of the ``last`` epochs or, where ``ended``, in most epochs."""
+def largest_step(record: Record, last: int, over: bool = False) -> Bold | None:
+    """The part that was thrown about most, in each of the ``last`` epochs or, of a run that is ``over``, in some two.
+
+    Weights that were blown up make all later steps small beside them. What the diagnosis has mended does not count.
+    """
     found = []
-    for part, ratios in record.update_ratios().items():
-        size, when = _lasting(ratios, last, ended)
-        found.append(
-            Bold(size, f"A step changes the weights of the {part} by {100 * size:.0f} % of their size {when}.")
-        )
+    for part in record.update_ratios():
+        values = np.nan_to_num(record.since_lowered(f"update_ratio/{part}"))
+        says = f"A step changes the weights of the {part} by {{:.0f}} % of their size in {{}} epochs."
+        if len(values) >= last:
+            size = float(values[-last:].min())
+            found.append(Bold(size, says.format(100 * size, f"each of the last {last}")))
+        if over and len(values) > 1:
+            size = float(np.sort(values)[-2])
+            found.append(Bold(size, says.format(100 * size, "two or more")))
     largest = max(found, default=None)
     return largest if largest is not None and largest.size > TOO_LARGE else None
 
 
-def overshoot(record: Record, last: int, ended: bool = False) -> float:
-    """How far steps went too far, in each of the ``last`` epochs or, where ``ended``, in most; 0: not measured."""
-    return max(0.0, _lasting(np.nan_to_num(record.series(record.train, "overshoot")), last, ended)[0])
-
-
-def _lasting(values: np.ndarray, last: int, ended: bool) -> tuple[float, str]:
-    """What a figure was no less than, and when."""
-    found = {f"in each of the last {last} epochs": float(values[-last:].min()) if len(values) >= last else 0.0}
-    if ended:
-        found["in most epochs"] = float(np.median(values))
-    when = max(found, key=lambda name: found[name])
-    return found[when], when
+def overshoot(record: Record, last: int, over: bool = False) -> float:
+    """How far steps went in each of the ``last`` epochs or, of a run that is ``over``, in most; 0: not measured."""
+    values = np.nan_to_num(record.since_lowered("overshoot"))
+    lasting = float(values[-last:].min()) if len(values) >= last else 0.0
+    return max(0.0, lasting, float(np.median(values)) if over and len(values) else 0.0)
 
 
 def _spoilt(record: Record) -> tuple[bool, int]:

@@ -1,5 +1,6 @@
 """A run's own files, read so that what is damaged in them is said in one sentence."""
 
+import json
 from typing import Any
 
 import yaml
@@ -41,6 +42,15 @@ def read_config(run: RunFolder) -> tuple[dict[str, Any], str]:
         return load_settings(ExperimentConfig, run.config).model_dump(mode="json"), ""
     except UserError as error:
         return {}, str(error)
+
+
+def last_lowered(run: RunFolder) -> int:
+    """Epoch at whose end the diagnosis lowered the rate last; 0: it never did, or that cannot be read."""
+    try:
+        lines = [json.loads(line) for line in run.actions.read_text(encoding="utf-8").splitlines()]
+        return max((int(line["epoch"]) for line in lines if line["did"] == "lower_rate"), default=0)
+    except (OSError, ValueError, TypeError, KeyError):
+        return 0
 
 
 def _are_figures(line: Any) -> bool:

@@ -37,6 +37,7 @@ class Facts:
         checked: what of the data was looked at, in words; empty: nothing.
         there: all sound files of both manifests are where these say; False also where that is not known.
         audited: the sound of both manifests was looked at.
+        lowered: epoch at whose end training itself lowered the rate last; 0: it never did.
         ended: sentences that say how training broke off since a loss was no number; empty: it did not.
     """
 
@@ -47,6 +48,7 @@ class Facts:
     checked: str = ""
     there: bool = False
     audited: bool = False
+    lowered: int = 0
     ended: tuple[str, ...] = ()
 
 
@@ -92,9 +94,9 @@ class Record:
         return self.epochs / planned if planned else None
 
     @property
-    def schedule_ended(self) -> bool:
-        """The schedule has brought the rate down, and most of the run is over."""
-        return any(self.curves(task).schedule_ended for task in self.tasks)
+    def over(self) -> bool:
+        """All epochs are over, or most and the schedule has brought the rate down."""
+        return (self.share_done or 0.0) >= 1 or any(self.curves(task).schedule_ended for task in self.tasks)
 
     def setting(self, *path: str) -> Any:
         """Value of a key of the config; None where it is not known."""
@@ -112,6 +114,10 @@ class Record:
         """A figure of the monitor, of those epochs that have it."""
         values = self.series(self.train, name)
         return values[~np.isnan(values)]
+
+    def since_lowered(self, name: str) -> np.ndarray:
+        """A figure of each epoch behind the last in which training itself lowered the rate; NaN where it is missing."""
+        return self.series([line for line in self.train if line["epoch"] > self.facts.lowered], name)
 
     def by_part(self, figure: str) -> dict[str, np.ndarray]:
         """A figure of the monitor by part of the model."""
