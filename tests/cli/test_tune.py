@@ -62,6 +62,7 @@ def test_nonsense_is_refused_and_nothing_written(space: Path, tmp_path: Path) ->
     for old, new, said in (
         ("training.learning_rate", "training.learning_rat", "did you mean learning_rate"),
         ("low: 5.0e-4", "low: 0.0", "low above 0"),
+        ("high: 5.0e-3", "high: .inf", "must be finite"),
         ("metric: eer", "metric: accuracy", "'a_dcf'"),
         ("choices: [8, 16]", "choices: [8, none]", "search.model.head.hidden"),
     ):

@@ -100,6 +100,17 @@ def test_small_steps_promise_what_they_do(trainer):
     assert abs(made.learner.monitor.epoch_summary()["overshoot"]) < 0.02
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_it_is_measured_in_half_precision(trainer, precision):
+    """Scaled gradients are scaled back before it; the first steps of float16 may overflow, and are not looked at."""
+    made = trainer(precision=precision)
+    batches = [batch for batch, _ in zip(made.data.epoch(0), range(2), strict=False)]
+    made.learner.monitor.every = 1
+    for seed in range(12):
+        made.learner.learn(made.learner.losses(batches[seed % 2], seed))
+    assert 0 < made.learner.monitor.epoch_summary()["overshoot"] < 2
+
+
 @pytest.mark.parametrize(("how", "measured"), [("scale_matched", False), ("uncertainty", True), ("accumulate", False)])
 def test_it_is_left_out_where_the_loss_is_not_the_one_that_was_stepped_for(trainer, how, measured):
     made = trainer(accumulate=2 if how == "accumulate" else 1)
