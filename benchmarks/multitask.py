@@ -170,6 +170,9 @@ def config_of(budget: Budget, way: str, seed: int) -> ExperimentConfig:
                 "speaker_batch": SPEAKER_BATCH,
                 # Beside the correlation task an epoch is one of its passes; alone the speaker task gets as many steps.
                 "speaker_sampler": {"type": "speaker_balanced", "batches": budget.steps},
+                # As in the speaker task's own recipe, so that it is held against its best.
+                "speaker_mask_mels": 0,
+                "mask_frames": 0,
                 "workers": budget.workers,
             },
         }

@@ -96,7 +96,7 @@ def config_of(
         triangle = "1e-5 + (1 - 1e-5) * (1 - abs(2 * share - 1))"
         training |= {
             "tasks": ("speaker",), "learning_rate": 1e-3, "weight_decay": 2e-6, "margin_warmup_share": 0.0,
-            "schedule": {"type": "lambda", "expression": triangle},
+            "schedule": {"type": "lambda", "expression": triangle}, "speaker_mask_mels": 0, "mask_frames": 0,
         }  # fmt: skip
     return ExperimentConfig.model_validate(
         {
