@@ -97,7 +97,14 @@ def test_augmented_batches_differ_by_epoch_and_seed_and_are_the_same_for_any_num
 def test_each_time_a_recording_is_heard_it_sounds_another_way(rows, store, survey):
     # All of a recording in every crop, so that only augmentation can make a difference.
     config = PLAIN.model_copy(
-        update={"speaker_crop_s": 0.5, "mask_mels": 0, "mask_frames": 0, "mask_echo": 0, "liveness_crop_s": 5.0}
+        update={
+            "speaker_crop_s": 0.5,
+            "mask_mels": 0,
+            "speaker_mask_mels": 0,
+            "mask_frames": 0,
+            "mask_echo": 0,
+            "liveness_crop_s": 5.0,
+        }
         | {"negatives": NegativesConfig(per_live=0)}
     )
     noise = AugmentConfig.model_validate({"noise": {"probability": 1.0}})
@@ -127,7 +134,7 @@ def test_offline_copies_are_all_used_with_the_label_of_their_speed(rows, tmp_pat
     spec = StoreSpec(FRONT_END, augment, copies=3)
     assert spec.speeds == (1.0, 0.9, 1.1)
     store = open_store(rows, spec, tmp_path / "store", workers=1)
-    config = PLAIN.model_copy(update={"mask_mels": 0, "mask_frames": 0})
+    config = PLAIN.model_copy(update={"speaker_mask_mels": 0, "mask_frames": 0})
     data = TrainingData(rows, HEARD, OfflineSupply(store), config, FRONT_END, 0, spec.speeds)
     assert data.classes == 12
     slots: set[int] = set()

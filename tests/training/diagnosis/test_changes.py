@@ -74,7 +74,7 @@ def test_a_small_batch_is_left(batch, sets):
         (
             lambda r: masking(r, "speaker"),
             "training.mask_frames=20",
-            ("training.speaker_mask_mels=10", "training.mask_frames=40"),
+            ("training.speaker_mask_mels=20", "training.mask_frames=40"),
         ),
         (lambda r: masking(r, "joint"), "training.mask_frames=20", ()),
         (stopping, "training.early_stopping.patience=3", ()),
