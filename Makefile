@@ -31,7 +31,7 @@ test-slow: $(INSTALLED)
 	$(PYTEST) -m slow --timeout 1800
 
 check: $(INSTALLED)
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 

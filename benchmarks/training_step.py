@@ -30,11 +30,11 @@ from typing import Any, NamedTuple
 
 import soundfile
 import torch
-from peers import find_peers
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from peers import find_peers
 from vivavoce.files import write_json
 from vivavoce.models.ecapa_tdnn import EcapaConfig
 from vivavoce.objectives.speaker.aam import AamSoftmaxConfig
