@@ -4,25 +4,32 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from optuna.exceptions import StorageInternalError
 from optuna.storages import RDBStorage
 
 from vivavoce.errors import UserError
+from vivavoce.tuning import study as study_module
 from vivavoce.tuning.results import TuningResult
+from vivavoce.tuning.study import TrialLocks
 
 from .fake import SPACE, FakeRunner, make_tuner
 
 TEXT = SPACE.replace("trials: 20", "trials: 14").replace("pruner: none", "pruner: median")
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
-import sys
+import sys, time
 from pathlib import Path
 from tests.tuning.fake import FakeRunner, make_tuner
 from tests.tuning.test_workers import TEXT
 folder, storage, die_at, how = Path(sys.argv[1]), sys.argv[2] or None, int(sys.argv[3]), sys.argv[4]
 runner = FakeRunner(die_at=die_at, die_early="early" in how)
+if "together" in how:  # imports may take one seconds longer than the other, in which that would do all
+    (folder / how).touch()
+    while len(list(folder.glob("together*"))) < 2:
+        time.sleep(0.01)
 make_tuner(folder, runner, TEXT, storage=storage, resume="resume" in how).tune()
 print(*[name for name, _, _ in runner.trained])
 """
@@ -78,7 +85,7 @@ def test_interrupted_is_not_failed(tmp_path: Path) -> None:
 
 def test_two_workers_share_the_trials(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/shared.db"
-    workers = [worker(tmp_path, url) for _ in range(2)]
+    workers = [worker(tmp_path, url, how=f"together{number}") for number in range(2)]
     shares = [one.communicate(timeout=200)[0].split() for one in workers]
     assert [one.returncode for one in workers] == [0, 0]
     assert all(shares)
@@ -125,6 +132,22 @@ def test_a_trial_whose_database_failed_goes_on_when_the_search_is_resumed(
     result = make_tuner(tmp_path, runner, TEXT, resume=True).tune(trials=3)
     assert runner.trained[0][:2] == ("0001", True)
     assert [one.state for one in result.trials] == ["complete"] * 3
+
+
+def test_a_trial_that_ends_while_it_is_looked_at_is_not_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock becomes free between the look at the file and the attempt to lock it."""
+    locks = TrialLocks(tmp_path)
+    worked = locks.hold(3)
+    worked.__enter__()
+    lock = study_module._try_lock
+
+    def ends_first(file: BinaryIO) -> bool:
+        worked.__exit__(None, None, None)
+        return lock(file)
+
+    monkeypatch.setattr(study_module, "_try_lock", ends_first)
+    assert not locks.is_dead(3)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_worker_that_lives_keeps_its_trial(tmp_path: Path) -> None:

@@ -274,9 +274,11 @@ class TrialLocks:
 
     def is_dead(self, number: int) -> bool:
         """Whether a process of this folder worked on the trial and is no more."""
+        path = self._path(number)
         try:
-            with self._path(number).open("r+b") as file:
-                return _try_lock(file)
+            with path.open("r+b") as file:
+                # A worker that ends well deletes its file before the lock is free: a lock without a file is no death.
+                return _try_lock(file) and path.exists()
         except FileNotFoundError:
             return False
 
