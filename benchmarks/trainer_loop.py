@@ -50,8 +50,9 @@ from vivavoce.training.checkpoint import load_state, save_weights
 from vivavoce.training.config import TrainingConfig
 from vivavoce.training.console import Console
 from vivavoce.training.crops import Batches
+from vivavoce.training.epoch_losses import NAMES
 from vivavoce.training.run_folder import RunFolder
-from vivavoce.training.step import StepLoss
+from vivavoce.training.step import KINDS, StepLoss
 from vivavoce.training.trainer import Trainer
 
 HERE = Path(__file__).resolve().parent
@@ -91,7 +92,7 @@ class NoLoss(nn.Module):
     def forward(self, model: Nothing, batches: Batches, margin: float, progress: float, autocast: Any) -> StepLoss:
         """Square the number."""
         loss = model.weight.square()
-        return StepLoss(*[loss] * len(StepLoss._fields))
+        return StepLoss(*[loss] * len(NAMES), torch.zeros(2, len(KINDS)))
 
 
 class Ready:

@@ -5,6 +5,7 @@ import torch
 from pydantic import TypeAdapter
 from torch.nn import functional
 
+from vivavoce.corpus.metadata import Kind
 from vivavoce.features.batch import LivenessBatch, Origin, SpeakerBatch
 from vivavoce.models.heads.base import centred
 from vivavoce.objectives.correlation import CorrelationConfig, correlation_loss, frame_loss, pair_weights
@@ -33,6 +34,7 @@ PAIRS = [
     (5, 8, 100, 0, Origin.PARTIAL),
 ]
 STILL = 3  # the attack in which nothing moves; another one is a hand's
+KINDS = [Kind.REPLAY_HANDHELD, Kind.LIVE, Kind.LIVE, Kind.REPLAY_STAND, Kind.LIVE]  # of the recordings as they are
 SPAN = slice(10, 30)  # of the false partial pair, 20 ms frames
 
 
@@ -58,9 +60,9 @@ def batch() -> LivenessBatch:
     frame_live[-1, SPAN] = 0.0
     voice, echo = features(VOICES, MELS, 5.0), features(ECHOES, CHANNELS, -40.0)
     streams = (voice, echo, torch.tensor(VOICES), torch.tensor(ECHOES))
-    still = torch.arange(len(PAIRS)) == STILL
+    kind = torch.tensor([list(Kind).index(kind) for kind in KINDS] + [-1] * (len(PAIRS) - len(KINDS)))
     untaught = (torch.empty(0, dtype=torch.long), torch.empty(0, streams[0].shape[1], 0))
-    return LivenessBatch(*streams, voice_of, echo_of, lengths, live.float(), frame_live, origin, still, *untaught)
+    return LivenessBatch(*streams, voice_of, echo_of, lengths, live.float(), frame_live, origin, kind, *untaught)
 
 
 @pytest.fixture(scope="module")
@@ -133,11 +135,26 @@ def test_the_gate_is_taught_by_live_and_still_recordings_alone(batch, speakers):
     expected = torch.stack([torch.stack(part).mean() for part in costs.values()]).mean()
     found = loss(model, Batches(speakers, batch), 1.0, 0.0, None)
     torch.testing.assert_close(found.gate, expected, atol=1e-4, rtol=1e-4)
-    moving = batch._replace(still=torch.zeros_like(batch.still))
+    hands = torch.where(batch.kind == batch.kind[STILL], batch.kind[0], batch.kind)
+    moving = batch._replace(kind=hands)
     assert loss(model, Batches(speakers, moving), 1.0, 0.0, None).gate == 0
     unweighted = joint_loss(model)(model, Batches(speakers, batch), 1.0, 0.0, None)
     assert unweighted.gate == 0
     torch.testing.assert_close(found.total - unweighted.total, 0.5 * found.gate, atol=1e-5, rtol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("form", [{"type": "bce"}, {"type": "mse"}])
+def test_each_kind_has_the_cross_entropy_of_its_recordings_as_they_are(model, batch, speakers, form):
+    voices, echoes = alone(model, batch)
+    sums, counts = torch.zeros(len(Kind)), torch.zeros(len(Kind))
+    for kind, (voice, echo, count, live, _) in zip(KINDS, PAIRS, strict=False):
+        half = -(-count // 2)
+        logit = model.head.compare(voices[voice][:, :, :half], echoes[echo][:, :, :half]).utterance
+        sums[list(Kind).index(kind)] += functional.softplus(-logit if live else logit).item()
+        counts[list(Kind).index(kind)] += 1
+    found = joint_loss(model, loss=form)(model, Batches(speakers, batch), 1.0, 0.0, None).kinds
+    torch.testing.assert_close(found, torch.stack([sums, counts]), atol=1e-3, rtol=1e-3)
 
 
 @torch.no_grad()

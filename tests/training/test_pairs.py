@@ -53,13 +53,13 @@ def both(batch: LivenessBatch, pair: int) -> tuple[np.ndarray, np.ndarray]:
     return voice, echo
 
 
-def test_still_are_the_recordings_of_a_phone_and_a_loudspeaker_that_stand(corpus):
+def test_recordings_as_they_are_have_their_kind_and_what_was_made_has_none(corpus):
     rows, store = corpus
     for batch in steps(config_of(), rows, store):
-        for pair, still in enumerate(batch.still.tolist()):
+        for pair, kind in enumerate(batch.kind.tolist()):
             recording = rows[both(batch, pair)[1][0, 0]]
             recorded = batch.origin[pair] == Origin.RECORDED
-            assert still == bool(recorded and recording.meta.kind is Kind.REPLAY_STAND)
+            assert kind == (list(Kind).index(recording.meta.kind) if recorded else -1)
 
 
 def test_every_frame_label_says_whether_both_streams_show_the_same_moment(corpus):

@@ -124,6 +124,8 @@ def test_training_learns_both_tasks(tmp_path, corpus, validation_corpus):
     best = min(line["liveness_eer"] for line in lines if line["split"] == "validation")
     assert best < 0.25
     assert len(trainer.run.read_metrics()) == 28
+    trained, validated = ({name for name in line if name.startswith("loss_liveness/")} for line in lines[:2])
+    assert trained == validated != set()
     assert list(trainer.run.tensorboard.iterdir())
 
 

@@ -45,7 +45,7 @@ class LivenessBatch(NamedTuple):
     live: Tensor  # (pairs,) 1 where voice and echo belong together throughout, else 0
     frame_live: Tensor  # (pairs, ceil(frames / 2)) 1 where they belong together around that frame, else 0
     origin: Tensor  # (pairs,) an `Origin`
-    still: Tensor  # (pairs,) bool: a recording in whose echo nothing moves
+    kind: Tensor  # (pairs,) a recording's kind as its place in `Kind`; -1 for pairs that were made
     taught: Tensor  # (taught,) pairs whose mouth's motion is known; they are recordings as they are
     motion: Tensor  # (taught, frames, motion channels) what the mouth did
 

@@ -27,7 +27,7 @@ class Step(NamedTuple):
     speakers: np.ndarray  # (speaker batch,) number of each one's speaker
     liveness_items: np.ndarray  # (liveness batch,) recordings
     live: np.ndarray  # (liveness batch,) bool
-    still: np.ndarray  # (liveness batch,) bool: nothing moves before the phone
+    kinds: np.ndarray  # (liveness batch,) each one's kind as its place in `Kind`
     negatives: Plan
     splices: Mapping[int, tuple[tuple[float, float], ...]]  # spans, s, by place in the liveness batch
 
@@ -98,7 +98,7 @@ class Cutter:
             rng = step.generator(PAIRS)
             places = np.flatnonzero(self.motion.known(step.liveness_items))
             mouths = Mouths(self.motion, places, step.liveness_items[places])
-            liveness = self.pairs.cut(store, judged, step.live, step.still, step.negatives, step.splices, mouths, rng)
+            liveness = self.pairs.cut(store, judged, step.live, step.kinds, step.negatives, step.splices, mouths, rng)
         return Batches(speaker, liveness)
 
     def _speaker_batch(

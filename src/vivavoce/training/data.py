@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from vivavoce.corpus.manifest import Row
+from vivavoce.corpus.metadata import Kind
 from vivavoce.corpus.sampling import Items, Sampler
 from vivavoce.errors import UserError
 from vivavoce.features.front_end import FrontEndConfig
@@ -56,7 +57,7 @@ class TrainingData:
         self.epochs = config.epochs
         self.names = [row.id for row in rows]
         self.live = np.array([row.meta.kind == "live" for row in rows])
-        self.still = np.array([row.meta.kind.is_still for row in rows])
+        self.kinds = np.array([list(Kind).index(row.meta.kind) for row in rows], dtype=np.int64)
         self.liveness_items = np.flatnonzero(heard)
         names, self.speakers = np.unique([row.speaker for row in rows], return_inverse=True)
         self._check(config, len(names))
@@ -127,7 +128,7 @@ class TrainingData:
     def _steps(self, epoch: int) -> Iterator[Step]:
         """Plan the steps of an epoch: one pass of `sampler`, beside the correlation task as much of the other."""
         if self.liveness_sampler is None:
-            nothing = (NONE, NONE.astype(bool), NONE.astype(bool), NO_PLAN, {})
+            nothing = (NONE, NONE.astype(bool), NONE, NO_PLAN, {})
             for number, spoken in enumerate(_spoken(self.sampler, epoch)):
                 yield Step(self.seed, epoch, number, spoken, self.speakers[spoken], *nothing)
             return
@@ -136,7 +137,7 @@ class TrainingData:
             items = self.liveness_items[chosen]
             live = self.live[items]
             splices = {place: spans for place, item in enumerate(items.tolist()) if (spans := self.splices.get(item))}
-            what = (items, live, self.still[items], NO_PLAN, splices)
+            what = (items, live, self.kinds[items], NO_PLAN, splices)
             step = Step(self.seed, epoch, number, spoken, self.speakers[spoken], *what)
             progress = (epoch + number / len(plan)) / self.epochs
             yield step._replace(negatives=self.planner.plan(items, live, progress, step.generator(NEGATIVES)))

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from vivavoce.models.joint import JointModel
-from vivavoce.objectives.multitask.fixed import ScaleMatchedTasks
 from vivavoce.training.config import TrainingConfig
 from vivavoce.training.crops import Batches
 from vivavoce.training.diagnosis.curvature import Step, same_buffers
@@ -156,8 +155,7 @@ class Learner:
     def _step_to_look_at(self, loss: Tensor | None, norm: Tensor) -> Step | None:
         """The step to come, where it is one batch's alone and that batch's loss is the one whose gradients it uses."""
         alone = self.config.accumulate == 1 and loss is not None and self._last is not None
-        # Losses brought to one scale change with that scale, of which no gradient is taken.
-        if not (alone and self.monitor.looks) or isinstance(self.loss.multitask, ScaleMatchedTasks):
+        if not (alone and self.monitor.looks and self.loss.multitask.follows_gradient):
             return None
         assert loss is not None
         clipped = (self.config.clip_norm / norm).clamp(max=1.0)

@@ -76,7 +76,7 @@ class PairCutter:
         store: FeatureStore,
         slots: np.ndarray,
         live: np.ndarray,
-        still: np.ndarray,
+        kinds: np.ndarray,
         plan: Plan,
         splices: Splices,
         mouths: Mouths,
@@ -88,7 +88,7 @@ class PairCutter:
             store: where the features are.
             slots: slot of each recording of the batch and of each partner behind them.
             live: which of the batch are live, ``(batch,)`` bool.
-            still: in which of the batch nothing moves, ``(batch,)`` bool.
+            kinds: kind of each of the batch as its place in `Kind`, ``(batch,)``.
             plan: the negatives to make.
             splices: spans that do not belong together, s, by place in the batch.
             mouths: the motion that is known of the batch's own recordings.
@@ -117,8 +117,8 @@ class PairCutter:
         taught = mouths.places
         speeds = np.ones(len(taught)) if store.speeds is None else store.speeds[slots[taught]]
         motion = mouths.motion.crops(mouths.items, starts[taught], frames, speeds)
-        still = np.pad(still, (0, len(pairs.origin) - len(still)))  # of the recordings as they are, which come first
-        return batch._replace(still=torch.from_numpy(still), taught=torch.from_numpy(taught), motion=motion)
+        kinds = np.pad(kinds, (0, len(pairs.origin) - len(kinds)), constant_values=-1)  # recordings come first
+        return batch._replace(kind=torch.from_numpy(kinds), taught=torch.from_numpy(taught), motion=motion)
 
     def _shifts(self, frames: np.ndarray, plan: Plan, rng: np.random.Generator) -> np.ndarray:
         """Draw how much later than the voice each shifted echo is cut, frames; 0 where none is, or there is no room."""
@@ -205,7 +205,7 @@ class PairCutter:
             torch.from_numpy((frame_live | ~judged).all(axis=1).astype(np.float32)),
             torch.from_numpy(frame_live.astype(np.float32)),
             torch.from_numpy(pairs.origin),
-            torch.zeros(len(pairs.origin), dtype=torch.bool),
+            torch.full((len(pairs.origin),), -1),
             torch.empty(0, dtype=torch.long),
             torch.empty(0, voice.shape[1], 0),
         )

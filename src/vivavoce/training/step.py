@@ -6,16 +6,27 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from vivavoce.corpus.metadata import Kind
 from vivavoce.features.batch import LivenessBatch, Origin, SpeakerBatch
 from vivavoce.models.heads.base import centred
 from vivavoce.models.joint import JointModel
 from vivavoce.models.layers.masking import frame_mask
 from vivavoce.models.layers.stream import STREAM_FRAMES_PER_S, STREAM_STRIDE
-from vivavoce.objectives.correlation import CorrelationConfig, correlation_loss, frame_loss, gate_loss, pair_weights
+from vivavoce.objectives.correlation import (
+    BCE,
+    CorrelationConfig,
+    correlation_loss,
+    frame_loss,
+    gate_loss,
+    pair_weights,
+)
 from vivavoce.objectives.multitask import Multitask, SumConfig
 from vivavoce.objectives.sync import SyncLoss
 from vivavoce.objectives.teacher import MotionTeacher
 from vivavoce.training.crops import Batches
+
+KINDS = tuple(Kind)
+STILL = torch.tensor([kind.is_still for kind in KINDS])
 
 
 class StepLoss(NamedTuple):
@@ -28,6 +39,7 @@ class StepLoss(NamedTuple):
     gate: Tensor
     sync: Tensor
     teacher: Tensor
+    kinds: Tensor  # (2, kinds) of the recordings as they are, by `Kind`: sum of their cross-entropies, and how many
 
 
 class Encodings(NamedTuple):
@@ -104,12 +116,13 @@ class JointLoss(nn.Module):
     ) -> StepLoss:
         """Compute the losses of what `encode` made of these very batches; only pairs are yet to be compared."""
         nothing = torch.zeros((), device=model.device)
+        kinds = torch.zeros(2, len(KINDS), device=model.device)
         speaker = liveness = frames = gate = sync = teacher = nothing
         if encodings.embeddings is not None and batches.speaker is not None:
             speaker = self._speaker(encodings.embeddings, batches.speaker, margin_share)
         if encodings.voice is not None and encodings.echo is not None and batches.liveness is not None:
             streams = encodings.voice, encodings.echo
-            liveness, frames, gate, sync, teacher = self._liveness(model, batches.liveness, *streams)
+            (liveness, frames, gate, sync, teacher), kinds = self._liveness(model, batches.liveness, *streams)
         weights = self.correlation
         correlation = liveness + weights.frame_weight * frames + weights.sync_weight * sync
         correlation = correlation + weights.gate_weight * gate + weights.teacher_weight * teacher
@@ -118,15 +131,17 @@ class JointLoss(nn.Module):
             total = speaker + correlation
         else:
             total = self.multitask(speaker, correlation, progress, shared_parameters(model))
-        return StepLoss(total, speaker, liveness, frames, gate, sync, teacher)
+        return StepLoss(total, speaker, liveness, frames, gate, sync, teacher, kinds)
 
     def _speaker(self, embeddings: Tensor, batch: SpeakerBatch, margin_share: float) -> Tensor:
         if self.speaker is None:
             raise ValueError("a batch of the speaker task came, and there is no loss for it")
         return self.speaker(embeddings, batch.speakers.to(embeddings.device), margin_share)
 
-    def _liveness(self, model: JointModel, batch: LivenessBatch, voice: Tensor, echo: Tensor) -> tuple[Tensor, ...]:
-        """Judge all pairs of encoded streams: losses of whole, frames, gate, synchrony, and teacher."""
+    def _liveness(
+        self, model: JointModel, batch: LivenessBatch, voice: Tensor, echo: Tensor
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """Judge all pairs of encoded streams: losses of whole, frames, gate, synchrony, and teacher; and by kind."""
         device, smoothing = model.device, self.correlation.label_smoothing
         mask = stream_frames(batch.lengths, voice.shape[2]).to(device)
         result = model.head.compare(_chosen(voice, batch.voice_of), _chosen(echo, batch.echo_of), mask)
@@ -137,7 +152,7 @@ class JointLoss(nn.Module):
             frames = frame_loss(result.frames, batch.frame_live.to(device), mask, weight, smoothing, self.judge)
         if self.correlation.gate_weight and result.moves is not None:
             recorded = torch.nonzero(batch.origin == Origin.RECORDED)[:, 0]
-            live, still = (labels[recorded].to(device) for labels in (batch.live, batch.still))
+            live, still = batch.live[recorded].to(device), STILL[batch.kind[recorded]].to(device)
             gate = gate_loss(result.moves.index_select(0, recorded.to(device)), live, still)
         if self.correlation.sync_weight:
             sync = self._synchrony(batch, voice, echo)
@@ -146,7 +161,7 @@ class JointLoss(nn.Module):
             own = (_chosen(voice, batch.voice_of[taught]), _chosen(echo, batch.echo_of[taught]))
             mask = stream_frames(batch.voice_lengths[batch.voice_of[taught]], voice.shape[2]).to(device)
             teacher = self.teacher(*(centred(stream, mask) for stream in own), batch.motion.to(device), mask)
-        return judged, frames, gate, sync, teacher
+        return (judged, frames, gate, sync, teacher), _by_kind(result.utterance.detach(), batch)
 
     def _synchrony(self, batch: LivenessBatch, voice: Tensor, echo: Tensor) -> Tensor:
         """The synchrony loss of the live recordings as they are."""
@@ -154,6 +169,16 @@ class JointLoss(nn.Module):
         mask = stream_frames(batch.voice_lengths[batch.voice_of[live]], voice.shape[2]).to(voice.device)
         own = (_chosen(voice, batch.voice_of[live]), _chosen(echo, batch.echo_of[live]))
         return self.sync(*(centred(stream, mask) for stream in own), mask.sum(dim=1))
+
+
+def _by_kind(logits: Tensor, batch: LivenessBatch) -> Tensor:
+    """Sum of the cross-entropies, and number, of the recordings of each kind, ``(2, kinds)``, as validation has them.
+
+    The logits ``(pairs,)`` are compared with the labels themselves, whatever form the loss has.
+    """
+    of_kind = (batch.kind[:, None] == torch.arange(len(KINDS))).to(logits.device, torch.float32)
+    losses = BCE(logits, batch.live.to(logits.device))
+    return torch.stack([losses @ of_kind, of_kind.sum(dim=0)])
 
 
 def shared_parameters(model: JointModel) -> Sequence[nn.Parameter]:

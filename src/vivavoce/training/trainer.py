@@ -19,6 +19,7 @@ from vivavoce.training.console import Console
 from vivavoce.training.crops import Batches
 from vivavoce.training.data import TrainingData
 from vivavoce.training.distributed import Share
+from vivavoce.training.epoch_losses import LOSSES, ZEROS, epoch_means, flat
 from vivavoce.training.events import EventFile
 from vivavoce.training.guard import Diverged, keep_batch
 from vivavoce.training.learner import Learner, NotFinite
@@ -29,8 +30,6 @@ from vivavoce.training.step import JointLoss, StepLoss
 from vivavoce.training.stopping import Best
 from vivavoce.training.validation import Validation
 
-# Losses of each task, in the order in which they are recorded.
-LOSSES = {"speaker": ("speaker",), "liveness": ("liveness", "frames", "gate", "sync", "teacher")}
 # The purpose of the seeds of dropout, beside those of `vivavoce.training.crops`.
 DROPOUT = 7
 # Called after each epoch (from 1) with what validation gave, and its cost.
@@ -43,7 +42,7 @@ class Progress:
 
     epoch: int = 0  # whole epochs
     step: int = 0  # batches since the beginning
-    sums: list[float] = field(default_factory=lambda: [0.0] * len(StepLoss._fields))  # of this epoch's losses
+    sums: list[float] = field(default_factory=ZEROS.copy)  # of this epoch's losses
     steps: int = 0  # of this epoch
     seconds: float = 0.0  # of this epoch
     finished: bool = False
@@ -118,6 +117,8 @@ class Trainer:
             try:
                 self.learner.load_state_dict(dict(state["learner"]))
                 self.progress = Progress(**state["progress"])
+                # An earlier version summed no losses by kind.
+                self.progress.sums += ZEROS[len(self.progress.sums) :]
                 self.best.load_state_dict(state["best"])
                 self.actor.load_state_dict(state["actor"])
                 self.data.load_state_dict(state["data"])
@@ -138,7 +139,7 @@ class Trainer:
         console.begin(at.epoch, at.steps)
         for batches in self.data.epoch(at.epoch):
             losses = self._learn(batches)
-            sums += torch.stack(losses).double().cpu()
+            sums += flat(losses)
             at.steps += 1
             at.step += 1
             at.sums, at.seconds = sums.tolist(), time.monotonic() - began
@@ -147,9 +148,7 @@ class Trainer:
             if learner.whole and self.share.main and time.monotonic() - self._saved > self.config.checkpoint_every_s:
                 self._save()
         self._guarded(learner.flush, None)
-        means = dict(zip(StepLoss._fields, (sums / max(1, at.steps)).tolist(), strict=True))
-        trained = {f"loss_{name}": means[name] for task in self.config.tasks for name in LOSSES[task]}
-        return {"loss": means["total"], **trained, "seconds": round(at.seconds, 2)}
+        return {**epoch_means(sums.tolist(), at.steps, self.config.tasks), "seconds": round(at.seconds, 2)}
 
     def _learn(self, batches: Batches) -> StepLoss:
         where = [self.seed, self.progress.epoch, self.progress.steps, DROPOUT]
@@ -170,7 +169,7 @@ class Trainer:
         summary = self.share.from_main(self._validate)
         cost = summary.pop("cost")
         at.epoch += 1
-        at.sums, at.steps, at.seconds = [0.0] * len(at.sums), 0, 0.0
+        at.sums, at.steps, at.seconds = ZEROS.copy(), 0, 0.0
         train = {**losses, "lr": self.learner.optimiser.param_groups[0]["lr"], **self.learner.monitor.epoch_summary()}
         self.learner.schedule.end_epoch(cost)
         is_best = self.best.see(at.epoch, cost)

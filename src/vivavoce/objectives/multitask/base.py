@@ -24,6 +24,8 @@ class Multitask(nn.Module, ABC):
     """Joins the losses of the two tasks."""
 
     in_focus: Tensor
+    # Whether the value of the total changes with the weights as its gradient says.
+    follows_gradient = True
 
     def __init__(self) -> None:
         super().__init__()

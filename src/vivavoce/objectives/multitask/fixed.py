@@ -77,6 +77,8 @@ class ScaleMatchedTasks(Multitask):
     feature aggregation and geometric loss strategy for multi-task learning", join the logarithms of both losses.
     """
 
+    follows_gradient = False  # the value is that of l₁, whatever becomes of l₂
+
     def terms(self, speaker: Tensor, correlation: Tensor, progress: float, shared: Sequence[nn.Parameter]) -> Terms:
         """The speaker loss, and the correlation loss on its scale."""
         ratio = (correlation / speaker.clamp(min=1e-12)).detach().clamp(min=1 / MOST_SCALE)

@@ -12,6 +12,7 @@ from vivavoce.training.diagnosis.cause import Cause
 from vivavoce.training.diagnosis.causes import find_causes
 from vivavoce.training.diagnosis.changes import accepted
 from vivavoce.training.diagnosis.gradients import gradient_evidence
+from vivavoce.training.diagnosis.kinds import kind_evidence
 from vivavoce.training.diagnosis.rates import OVERSHOOTS, largest_step, overshoot
 from vivavoce.training.diagnosis.record import Facts, Line, Record
 from vivavoce.training.diagnosis.states import Curves, Judgement, State, judge
@@ -20,7 +21,6 @@ from vivavoce.training.diagnosis.trend import Direction, Trend, estimate_trend
 # Epochs in a row that must have said the same before something is done by itself: this share of the run, and so many.
 HELD_SHARE, HELD = 1 / 6, 4
 LOWER_BY = 0.3
-KIND_WORSE = 2.0  # an attack's loss over the mean of all
 # Error rates on validation that are better than unseen speakers give; they may have been trained on.
 TOO_GOOD = 0.002
 
@@ -171,17 +171,7 @@ def _errors(record: Record, task: str) -> list[str]:
         trend = estimate_trend(rates)
         course = "" if trend.direction is Direction.UNKNOWN else f", {trend.direction}"
         found.append(f"Error rate on validation: {100 * rates[-1]:.1f} %{course}; best {100 * np.nanmin(rates):.1f} %.")
-    last = record.validation[-1] if record.validation else {}
-    kinds = {
-        name.split("/", 1)[1]: float(value)
-        for name, value in last.items()
-        if name.startswith(f"loss_{task}/") and value is not None
-    }
-    if len(kinds) > 1:
-        worst = max(kinds, key=lambda kind: kinds[kind])
-        if kinds[worst] > KIND_WORSE * np.mean([value for kind, value in kinds.items() if kind != worst]):
-            found.append(f"The kind {worst} is far behind the others (loss {kinds[worst]:.2g}).")
-    return found
+    return found + kind_evidence(record, task)
 
 
 def _action(
