@@ -9,8 +9,9 @@ from vivavoce.models.joint import ModelConfig
 from vivavoce.objectives.correlation import CorrelationConfig
 from vivavoce.objectives.speaker import AamSoftmaxConfig
 from vivavoce.training.averaging import AverageConfig
-from vivavoce.training.checkpoint import load_weights, save_weights
+from vivavoce.training.checkpoint import load_state, load_weights, save_state, save_weights
 from vivavoce.training.config import TrainingConfig
+from vivavoce.training.epoch_losses import NAMES
 from vivavoce.training.parameter_groups import FreezeConfig
 from vivavoce.training.run_folder import RunFolder
 from vivavoce.training.schedules import PlateauConfig
@@ -113,6 +114,20 @@ def test_a_run_killed_at_any_step_gives_the_losses_of_one_never_stopped(
     assert not list(resumed.run.path.rglob(".tmp-*"))
     for name, value in whole.learner.judged.state_dict().items():
         assert torch.equal(value, resumed.learner.judged.state_dict()[name]), name
+
+
+def test_a_run_that_summed_no_losses_by_kind_yet_goes_on(tmp_path, corpus, validation_corpus):
+    config = CONFIG.model_copy(update={"checkpoint_every_s": 0.0, "epochs": 2})
+    stopped = make_trainer(tmp_path / "run", corpus, validation_corpus, config)
+    kill_at(stopped, 2)
+    state = load_state(stopped.run.state)
+    state["progress"]["sums"] = state["progress"]["sums"][: len(NAMES)]
+    save_state(state, stopped.run.state)
+    resumed = make_trainer(tmp_path / "run", corpus, validation_corpus, config)
+    resumed.resume()
+    resumed.fit()
+    train = [line for line in losses(resumed.run) if line["split"] == "train"]
+    assert train[0].keys() == train[1].keys()
 
 
 def test_training_learns_both_tasks(tmp_path, corpus, validation_corpus):
