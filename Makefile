@@ -55,7 +55,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/online_path.py
 	$(BIN)/python benchmarks/offline_online.py
 	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/training_step.py --peers $(PEERS)
+	$(BIN)/python benchmarks/training_step.py --peers $(PEERS) --rounds 4 --curves 60
 	$(BIN)/python benchmarks/trainer_loop.py
 	$(BIN)/python benchmarks/speaker_scratch.py
 	$(BIN)/python benchmarks/multitask.py

@@ -32,11 +32,8 @@ PEERS = {
 
 def find_peers(folder: Path) -> None:
     """Make the clones in a folder importable, without what their packages import at their top for other purposes."""
-    try:
-        import torchaudio  # noqa: F401  # pyright: ignore
-    except ImportError:
-        # Features are given, so nothing of it is called; only its name must be there.
-        sys.modules["torchaudio"] = MagicMock(__version__="2.6.0", transforms=MagicMock(MelSpectrogram=nn.Identity))
+    # The clones import it, but features are given, so nothing of it is called; only its name must be there.
+    sys.modules["torchaudio"] = MagicMock(__version__="2.6.0", transforms=MagicMock(MelSpectrogram=nn.Identity))
     for peer in PEERS.values():
         clone = folder / peer.clone
         if not clone.is_dir():
