@@ -57,7 +57,8 @@ class TrainingData:
         self.epochs = config.epochs
         self.names = [row.id for row in rows]
         self.live = np.array([row.meta.kind == "live" for row in rows])
-        self.kinds = np.array([list(Kind).index(row.meta.kind) for row in rows], dtype=np.int64)
+        places = {kind: place for place, kind in enumerate(Kind)}
+        self.kinds = np.array([places[row.meta.kind] for row in rows], dtype=np.int64)
         self.liveness_items = np.flatnonzero(heard)
         names, self.speakers = np.unique([row.speaker for row in rows], return_inverse=True)
         self._check(config, len(names))
