@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from vivavoce.evaluation.figure import STYLE
+from vivavoce.evaluation.report.figure import STYLE
 from vivavoce.files import atomic_path
 
 TRAIN, VALIDATION = "#0969da", "#cf222e"

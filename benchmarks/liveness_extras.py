@@ -14,7 +14,7 @@ from passive import Passive, PassiveConfig, score_passive, train_passive
 from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.intervals import bootstrap_interval
-from vivavoce.evaluation.metrics import eer
+from vivavoce.evaluation.metrics.detection import eer
 from vivavoce.features.batch import gather_padded
 from vivavoce.features.store import FeatureStore
 from vivavoce.verifier import LoadedRun

@@ -19,7 +19,7 @@ from liveness_runs import Scores, scores, threshold
 from liveness_sets import Bench, SetPlan
 from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.intervals import Interval, bootstrap_interval, rate_interval
-from vivavoce.evaluation.metrics import eer
+from vivavoce.evaluation.metrics.detection import eer
 
 Figure = dict[str, Any]
 SWAPPED = (Kind.SWAPPED_MOUTH,)

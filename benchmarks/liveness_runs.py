@@ -16,8 +16,8 @@ from vivavoce.config import DataConfig, ExperimentConfig
 from vivavoce.corpus.manifest import Row, write_rows
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
-from vivavoce.evaluation.metrics import eer
-from vivavoce.evaluation.scoring import score_recordings
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.scoring.recordings import score_recordings
 from vivavoce.experiment import Experiment
 from vivavoce.features.config import FeaturesConfig
 from vivavoce.features.front_end import FrontEndConfig

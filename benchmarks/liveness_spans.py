@@ -12,11 +12,11 @@ from liveness_runs import TASKS, FrontEnd, Scores, features, scores, train
 from liveness_sets import Bench, SetPlan
 from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind
-from vivavoce.evaluation.calibration import LivenessCalibration
+from vivavoce.evaluation.calibration.parts import LivenessCalibration
 from vivavoce.evaluation.intervals import rate_interval
 from vivavoce.evaluation.localise import FRAME_S, Span, intersection_over_union, segments
 from vivavoce.evaluation.running import Outcome, SequentialTest
-from vivavoce.evaluation.scoring import score_recordings
+from vivavoce.evaluation.scoring.recordings import score_recordings
 
 LEAST_S = 0.5  # spans that must be found
 OVERLAP = 0.5

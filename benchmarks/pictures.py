@@ -22,7 +22,7 @@ from shortcut_sounds import bands
 from vivavoce.audio import read_audio, write_wav
 from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.corpus.metadata import Kind, Metadata
-from vivavoce.evaluation.figure import BLUE, STYLE
+from vivavoce.evaluation.report.figure import BLUE, STYLE
 from vivavoce.files import atomic_path
 from vivavoce.signal.picture import doppler_spectrogram
 from vivavoce.simulate.config import AttackConfig, KindCounts, SimulationConfig

@@ -33,9 +33,11 @@ from rich.table import Table
 from vivavoce.corpus.cuts import Row
 from vivavoce.corpus.metadata import Kind, Metadata
 from vivavoce.evaluation.intervals import bootstrap_interval
-from vivavoce.evaluation.metrics import eer
-from vivavoce.evaluation.scoring import score_recordings, score_trials
-from vivavoce.evaluation.trials import TARGET, make_trials, references
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.scoring.recordings import score_recordings
+from vivavoce.evaluation.scoring.trials import score_trials
+from vivavoce.evaluation.trials.making import make_trials
+from vivavoce.evaluation.trials.table import TARGET, references
 from vivavoce.features.augment import AugmentConfig
 from vivavoce.features.extractor import Extractor, hear, in_memory
 from vivavoce.features.front_end import VOICE_HZ, FrontEndConfig, Probe

@@ -24,7 +24,7 @@ from vivavoce.assessment import evaluate
 from vivavoce.corpus.manifest import read_rows
 from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.intervals import bootstrap_interval
-from vivavoce.evaluation.metrics import eer
+from vivavoce.evaluation.metrics.detection import eer
 from vivavoce.features.batch import gather_padded
 from vivavoce.features.offline import open_store
 from vivavoce.features.store import FeatureStore

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vivavoce.evaluation.metrics import eer
+from vivavoce.evaluation.metrics.detection import eer
 
 
 @dataclass(frozen=True)

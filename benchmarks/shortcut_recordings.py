@@ -9,7 +9,7 @@ import numpy as np
 from vivavoce.audio import read_audio, write_wav
 from vivavoce.corpus.manifest import Row, read_rows, write_rows
 from vivavoce.corpus.metadata import Kind
-from vivavoce.evaluation.scoring import score_recordings
+from vivavoce.evaluation.scoring.recordings import score_recordings
 from vivavoce.features.offline import open_store
 from vivavoce.features.splicing import to_full_scale
 from vivavoce.negatives import make_negatives

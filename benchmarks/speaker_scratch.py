@@ -26,9 +26,11 @@ from rich.table import Table
 from vivavoce.config import DataConfig, ExperimentConfig
 from vivavoce.corpus.manifest import read_rows, write_rows
 from vivavoce.corpus.split import split_by_speaker
-from vivavoce.evaluation.metrics import eer
-from vivavoce.evaluation.scoring import score_recordings, score_trials
-from vivavoce.evaluation.trials import NONTARGET, TARGET, make_trials
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.scoring.recordings import score_recordings
+from vivavoce.evaluation.scoring.trials import score_trials
+from vivavoce.evaluation.trials.making import make_trials
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET
 from vivavoce.experiment import Experiment
 from vivavoce.features.front_end import FrontEndConfig
 from vivavoce.features.offline import load_store, open_store

@@ -17,7 +17,7 @@ import vivavoce.audit.checks  # noqa: F401 - fills the registry
 from vivavoce.audit.registry import CHECKS
 from vivavoce.cli.app import app
 from vivavoce.config import ExperimentConfig
-from vivavoce.evaluation.calibration import Calibration, LivenessCalibration, PartCalibration
+from vivavoce.evaluation.calibration.parts import Calibration, LivenessCalibration, PartCalibration
 from vivavoce.evaluation.verdict import Answer, Evidence, decide
 from vivavoce.experiment import build_model
 from vivavoce.features.augment import table

@@ -11,10 +11,12 @@ from vivavoce.corpus.manifest import Row, read_rows
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
 from vivavoce.evaluation.evaluate import evaluate_rows
-from vivavoce.evaluation.plots import EchoView
-from vivavoce.evaluation.report import write_report
-from vivavoce.evaluation.results import Demonstration, EvaluationResult
-from vivavoce.evaluation.trials import make_trials, read_trials, references
+from vivavoce.evaluation.report.page import write_report
+from vivavoce.evaluation.report.plots import EchoView
+from vivavoce.evaluation.report.results import Demonstration, EvaluationResult
+from vivavoce.evaluation.trials.files import read_trials
+from vivavoce.evaluation.trials.making import make_trials
+from vivavoce.evaluation.trials.table import references
 from vivavoce.features.front_end import VOICE_HZ, Wave, read_wave
 from vivavoce.features.offline import open_store
 from vivavoce.leakcheck import check_evaluation

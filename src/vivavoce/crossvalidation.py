@@ -15,7 +15,7 @@ from vivavoce.corpus.cuts import absolute
 from vivavoce.corpus.folds import FoldsIndex, check_fold, fold_manifests, read_folds
 from vivavoce.corpus.policy import Grouping
 from vivavoce.errors import UserError
-from vivavoce.evaluation.results import EvaluationResult
+from vivavoce.evaluation.report.results import EvaluationResult
 from vivavoce.experiment import Experiment
 from vivavoce.files import write_json
 from vivavoce.training.distributed import joined

@@ -15,7 +15,7 @@ from vivavoce.corpus.metadata import Kind
 from vivavoce.corpus.split import split_by_speaker, write_splits
 from vivavoce.corpus.table import read_table
 from vivavoce.errors import UserError
-from vivavoce.evaluation.results import Demonstration, EvaluationResult
+from vivavoce.evaluation.report.results import Demonstration, EvaluationResult
 from vivavoce.experiment import Experiment
 from vivavoce.models.joint import ModelConfig
 from vivavoce.quickstart_plan import Plan, plan_for

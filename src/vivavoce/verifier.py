@@ -11,7 +11,7 @@ from torch.nn import functional
 from vivavoce.audio import check_speech, read_audio
 from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.evaluation.localise import segments
 from vivavoce.evaluation.ranges import range_notes
 from vivavoce.evaluation.running import RunningVerdict, SequentialTest, decide_together

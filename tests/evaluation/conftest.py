@@ -3,9 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from vivavoce.evaluation.plots import EchoView
-from vivavoce.evaluation.results import Demonstration, EvaluationResult
-from vivavoce.evaluation.summaries import (
+from vivavoce.evaluation.report.plots import EchoView
+from vivavoce.evaluation.report.results import Demonstration, EvaluationResult
+from vivavoce.evaluation.report.summaries import (
     collect_scores,
     summarise_conditions,
     summarise_data,

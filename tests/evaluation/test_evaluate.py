@@ -6,11 +6,12 @@ import pytest
 
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibration import Calibration, LivenessCalibration, PartCalibration
+from vivavoce.evaluation.calibration.parts import Calibration, LivenessCalibration, PartCalibration
 from vivavoce.evaluation.evaluate import evaluate_rows
-from vivavoce.evaluation.metrics import eer
-from vivavoce.evaluation.scoring import score_recordings, score_trials
-from vivavoce.evaluation.trials import make_trials
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.scoring.recordings import score_recordings
+from vivavoce.evaluation.scoring.trials import score_trials
+from vivavoce.evaluation.trials.making import make_trials
 from vivavoce.features.store import FeatureStore
 from vivavoce.signal.quality import ProbeQuality
 from vivavoce.signal.reasons import Reason

@@ -4,7 +4,7 @@ import pytest
 from vivavoce.errors import UserError
 from vivavoce.evaluation import intervals
 from vivavoce.evaluation.intervals import bootstrap_interval, rate_interval
-from vivavoce.evaluation.metrics import eer
+from vivavoce.evaluation.metrics.detection import eer
 
 
 def _trials(seed: int, speakers: int = 30, each: int = 10, between: float = 0.0):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.evaluation.calibration import Calibration, LivenessCalibration, PartCalibration
+from vivavoce.evaluation.calibration.parts import Calibration, LivenessCalibration, PartCalibration
 from vivavoce.evaluation.running import Outcome, SequentialTest, decide_together
 from vivavoce.evaluation.verdict import Answer, Evidence, Ratios, decide
 from vivavoce.signal.quality import ProbeQuality

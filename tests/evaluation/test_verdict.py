@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vivavoce.evaluation.calibration import Calibration, LivenessCalibration, PartCalibration
+from vivavoce.evaluation.calibration.parts import Calibration, LivenessCalibration, PartCalibration
 from vivavoce.evaluation.verdict import Answer, Evidence, decide
 from vivavoce.signal.quality import ProbeQuality
 from vivavoce.signal.reasons import Reason

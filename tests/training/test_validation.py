@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
-from vivavoce.evaluation.metrics import eer, min_a_dcf
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.metrics.spoofing import min_a_dcf
 from vivavoce.training.guard import Diverged
 from vivavoce.training.validation import Validation, ValidationScores
 from vivavoce.training.validation_scores import TandemScores

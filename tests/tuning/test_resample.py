@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET, Trial
 from vivavoce.training.validation import Validation
 from vivavoce.training.validation_scores import TandemScores, ValidationScores
 from vivavoce.tuning.metric import METRICS, metric_of

@@ -48,7 +48,7 @@ def _show(result: dict[str, Any]) -> None:
     from rich.table import Table
 
     from vivavoce.cli.evaluate import show_evaluation
-    from vivavoce.evaluation.results import TRUTHS
+    from vivavoce.evaluation.report.results import TRUTHS
 
     table = Table("Recording", "What it is", "Verdict", "Speaker", "Liveness")
     for row in result["verdicts_shown"]:

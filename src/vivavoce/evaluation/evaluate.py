@@ -10,12 +10,11 @@ import numpy as np
 from vivavoce import __version__
 from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind
-from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.evaluation.localise import Span, segments
 from vivavoce.evaluation.ranges import range_notes
-from vivavoce.evaluation.results import EvaluationResult, VerdictRow
-from vivavoce.evaluation.scoring import FRAMES_PER_S, RecordingScores, SpeakerScores, score_recordings, score_trials
-from vivavoce.evaluation.summaries import (
+from vivavoce.evaluation.report.results import EvaluationResult, VerdictRow
+from vivavoce.evaluation.report.summaries import (
     collect_scores,
     summarise_abstentions,
     summarise_conditions,
@@ -24,7 +23,9 @@ from vivavoce.evaluation.summaries import (
     summarise_speaker,
     summarise_verdicts,
 )
-from vivavoce.evaluation.trials import TARGET, Trial, references
+from vivavoce.evaluation.scoring.recordings import FRAMES_PER_S, RecordingScores, score_recordings
+from vivavoce.evaluation.scoring.trials import SpeakerScores, score_trials
+from vivavoce.evaluation.trials.table import TARGET, Trial, references
 from vivavoce.evaluation.verdict import Evidence, decide
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from vivavoce.evaluation.results import percent
+from vivavoce.evaluation.report.results import percent
 
 # A training set's range is that of its rarest frames: one value in a thousand beyond it is news, fewer are not.
 TELLING_SHARE = 1e-3

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from vivavoce.evaluation.calibration import DEFAULT_CORRELATION, Calibration
+from vivavoce.evaluation.calibration.parts import DEFAULT_CORRELATION, Calibration
 from vivavoce.evaluation.verdict import Answer, Ratios, Verdict
 
 ANOTHER = "Say another sentence."

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit, logit
 
-from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.signal.quality import ProbeQuality
 
 # Of live validation recordings, at most this share may show a span that does not belong.

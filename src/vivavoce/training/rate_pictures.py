@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.figure import BLUE, INK, STYLE, VERMILION, WIDTH_IN
+from vivavoce.evaluation.report.figure import BLUE, INK, STYLE, VERMILION, WIDTH_IN
 from vivavoce.files import atomic_path
 from vivavoce.training.lr_finder import RangeTest
 

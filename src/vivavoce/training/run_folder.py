@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.features.folder import StoreFolder, UnusableStore
 from vivavoce.files import append_to, remove, remove_unfinished, write_json, write_text
 from vivavoce.settings import differences

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibration import Calibration
+from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.models.joint import JointModel
 from vivavoce.training.acting import Actor
 from vivavoce.training.checkpoint import TrainerState, load_state, load_weights, save_state, save_weights

@@ -6,10 +6,12 @@ import numpy as np
 
 from vivavoce.corpus.manifest import Row
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibrating import calibrate_liveness
-from vivavoce.evaluation.calibration import Calibration, PartCalibration
-from vivavoce.evaluation.scoring import RecordingScores, score_recordings, score_trials
-from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial, make_trials, references
+from vivavoce.evaluation.calibration.fitting import calibrate_liveness
+from vivavoce.evaluation.calibration.parts import Calibration, PartCalibration
+from vivavoce.evaluation.scoring.recordings import RecordingScores, score_recordings
+from vivavoce.evaluation.scoring.trials import score_trials
+from vivavoce.evaluation.trials.making import make_trials
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET, Trial, references
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel
 from vivavoce.training.config import Metric, Task

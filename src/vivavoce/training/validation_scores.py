@@ -7,8 +7,9 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from vivavoce.evaluation.calibration import LogisticCalibration
-from vivavoce.evaluation.metrics import C_FA_NONTARGET, C_FA_SPOOF, P_NONTARGET, P_SPOOF, eer, min_a_dcf
+from vivavoce.evaluation.calibration.parts import LogisticCalibration
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.metrics.spoofing import C_FA_NONTARGET, C_FA_SPOOF, P_NONTARGET, P_SPOOF, min_a_dcf
 from vivavoce.training.config import Metric
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from vivavoce.evaluation.figure import BLUE, INK, ORANGE, STYLE, VERMILION, WIDTH_IN, Picture, inline_svg
+from vivavoce.evaluation.report.figure import BLUE, INK, ORANGE, STYLE, VERMILION, WIDTH_IN, Picture, inline_svg
 from vivavoce.tuning.metric import Metric, is_rate
 from vivavoce.tuning.results import TrialRecord, TuningResult
 

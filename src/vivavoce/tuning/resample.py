@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vivavoce.config import ExperimentConfig
 from vivavoce.corpus.manifest import Row
-from vivavoce.evaluation.trials import references
+from vivavoce.evaluation.trials.table import references
 from vivavoce.experiment import build_model
 from vivavoce.features.store import FeatureStore
 from vivavoce.training.checkpoint import load_weights

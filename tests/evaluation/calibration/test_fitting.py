@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from vivavoce.corpus.metadata import Kind
-from vivavoce.evaluation.calibrating import calibrate_liveness, segment_threshold
+from vivavoce.evaluation.calibration.fitting import calibrate_liveness, segment_threshold
 from vivavoce.evaluation.localise import segments
-from vivavoce.evaluation.metrics import eer
-from vivavoce.evaluation.scoring import score_recordings
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.scoring.recordings import score_recordings
 
 from ..synthetic import make_rows, make_store, small_model
 

@@ -8,14 +8,14 @@ from hypothesis.extra.numpy import arrays
 from pydantic import ValidationError
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.calibration import (
+from vivavoce.evaluation.calibration.parts import (
     Calibration,
     LivenessCalibration,
     LogisticCalibration,
     PartCalibration,
     intraclass_correlation,
 )
-from vivavoce.evaluation.metrics import eer
+from vivavoce.evaluation.metrics.detection import eer
 
 scores = arrays(np.float64, st.integers(1, 30), elements=st.floats(-50, 50))
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.intervals import Interval
-from vivavoce.evaluation.trials import NONTARGET, TARGET
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET
 from vivavoce.files import atomic_path
 
 VERDICTS = ("accept", "not_the_speaker", "not_live", "abstain")

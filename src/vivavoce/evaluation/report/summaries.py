@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
 from vivavoce.evaluation.intervals import bootstrap_interval, rate_interval
-from vivavoce.evaluation.metrics import C_FA, C_MISS, P_TARGET, eer, min_dcf
-from vivavoce.evaluation.results import (
+from vivavoce.evaluation.metrics.detection import C_FA, C_MISS, P_TARGET, eer, min_dcf
+from vivavoce.evaluation.report.results import (
     POOLED,
     TRUTHS,
     VERDICTS,
@@ -23,7 +23,7 @@ from vivavoce.evaluation.results import (
     SpeakerResult,
     VerdictRow,
 )
-from vivavoce.evaluation.trials import NONTARGET, TARGET
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET
 from vivavoce.signal.reasons import REASONS
 
 # Half-way on a log scale between the distances at which the echo is published (5, 10, 20, 40 cm; DESIGN section 5).

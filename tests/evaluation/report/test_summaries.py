@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.metrics import eer, min_dcf
-from vivavoce.evaluation.results import EvaluationResult
-from vivavoce.evaluation.summaries import (
+from vivavoce.evaluation.metrics.detection import eer, min_dcf
+from vivavoce.evaluation.report.results import EvaluationResult
+from vivavoce.evaluation.report.summaries import (
     collect_scores,
     distance_bins,
     summarise_conditions,

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind, Metadata
 from vivavoce.errors import UserError
-from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial, make_trials, read_trials, references, write_trials
+from vivavoce.evaluation.trials.files import read_trials, write_trials
+from vivavoce.evaluation.trials.making import make_trials
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET, Trial, references
 
 
 def _row(speaker: str, number: int, session: str | None = None, kind: Kind = Kind.LIVE, file: str | None = None) -> Row:

@@ -12,7 +12,9 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from vivavoce.evaluation.figure import (
+from vivavoce.evaluation.metrics.detection import eer
+from vivavoce.evaluation.metrics.rates import det_curve
+from vivavoce.evaluation.report.figure import (
     BLUE,
     GREEN,
     INK,
@@ -25,8 +27,7 @@ from vivavoce.evaluation.figure import (
     Picture,
     inline_svg,
 )
-from vivavoce.evaluation.metrics import det_curve, eer
-from vivavoce.evaluation.results import TRUTHS, percent
+from vivavoce.evaluation.report.results import TRUTHS, percent
 
 Floats = NDArray[np.float64]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import yaml
 
 from vivavoce.corpus.metadata import Kind
-from vivavoce.evaluation.figure import Picture
-from vivavoce.evaluation.plots import (
+from vivavoce.evaluation.report.figure import Picture
+from vivavoce.evaluation.report.plots import (
     EchoView,
     det_picture,
     echo_pictures,
@@ -17,7 +17,7 @@ from vivavoce.evaluation.plots import (
     species_labels,
     training_pictures,
 )
-from vivavoce.evaluation.results import (
+from vivavoce.evaluation.report.results import (
     POOLED,
     TRUTHS,
     VERDICTS,
@@ -28,7 +28,7 @@ from vivavoce.evaluation.results import (
     VerdictRow,
     percent,
 )
-from vivavoce.evaluation.trials import NONTARGET, TARGET
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET
 from vivavoce.files import write_text
 from vivavoce.pages import page_environment
 

@@ -1,15 +1,11 @@
-"""From features to scores: embeddings and liveness logits of recordings, cosine scores of trials."""
+"""From features to scores: embeddings and liveness logits of recordings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from vivavoce.corpus.manifest import Row
-from vivavoce.errors import UserError
-from vivavoce.evaluation.trials import Trial, references
 from vivavoce.features.batch import gather_padded
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.heads.base import Liveness
@@ -30,13 +26,6 @@ class RecordingScores:
     liveness: np.ndarray  # (recordings,) logit; NaN where the probe gives no answer
     quality: Sequence[ProbeQuality]
     frames: Sequence[np.ndarray] = ()  # of each recording ``(frames,)``, one a 20 ms; empty where not asked for
-
-
-class SpeakerScores(NamedTuple):
-    """Cosine scores of trials."""
-
-    scores: np.ndarray  # (trials,)
-    test_index: np.ndarray  # (trials,) row of the test recording
 
 
 def score_recordings(
@@ -106,27 +95,3 @@ def _batches(frames: np.ndarray) -> list[np.ndarray]:
         batches.append(order[start:stop])
         start = stop
     return batches
-
-
-def score_trials(trials: Sequence[Trial], rows: Sequence[Row], embeddings: np.ndarray) -> SpeakerScores:
-    """Cosine of each trial's test embedding with the mean of its enrolment embeddings, ``(trials,)``.
-
-    Raises:
-        UserError: there is no trial, or one names a recording that the manifest does not hold.
-    """
-    if not trials:
-        raise UserError("There is no trial to score; give a list of trials that holds some.")
-    number = {name: index for index, name in enumerate(references(rows))}
-    try:
-        test_index = np.array([number[trial.test] for trial in trials])
-        enrolments = {trial.enrol: None for trial in trials}
-        members = [[number[path] for path in enrol] for enrol in enrolments]
-    except KeyError as error:
-        raise UserError(
-            f"A trial names {error.args[0]}, which the manifest does not hold; correct the list."
-        ) from error
-    means = np.stack([embeddings[indices].mean(axis=0) for indices in members])
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    slot = {enrol: index for index, enrol in enumerate(enrolments)}
-    enrol_index = np.array([slot[trial.enrol] for trial in trials])
-    return SpeakerScores(np.einsum("td,td->t", means[enrol_index], embeddings[test_index]), test_index)

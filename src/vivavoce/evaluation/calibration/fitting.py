@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vivavoce.evaluation.calibration import LivenessCalibration, intraclass_correlation
+from vivavoce.evaluation.calibration.parts import LivenessCalibration, intraclass_correlation
 from vivavoce.evaluation.localise import segments
-from vivavoce.evaluation.scoring import FRAMES_PER_S, score_recordings
+from vivavoce.evaluation.scoring.recordings import FRAMES_PER_S, score_recordings
 from vivavoce.evaluation.verdict import SEGMENT_FALSE_ALARMS
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.plots import EchoView
-from vivavoce.evaluation.report import (
+from vivavoce.evaluation.report.page import (
     bounds,
     draw_pictures,
     headline,
@@ -17,7 +16,8 @@ from vivavoce.evaluation.report import (
     right_verdict,
     write_report,
 )
-from vivavoce.evaluation.results import Demonstration, Estimate, EvaluationResult, VerdictRow, percent
+from vivavoce.evaluation.report.plots import EchoView
+from vivavoce.evaluation.report.results import Demonstration, Estimate, EvaluationResult, VerdictRow, percent
 
 VOID = {"meta", "br", "hr", "img", "link", "input"}
 

@@ -7,7 +7,9 @@ from scipy.stats import norm
 from sklearn import metrics as sklearn_metrics
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.metrics import det_curve, eer, error_rates_at, min_a_dcf, min_dcf
+from vivavoce.evaluation.metrics.detection import eer, min_dcf
+from vivavoce.evaluation.metrics.rates import det_curve, error_rates_at
+from vivavoce.evaluation.metrics.spoofing import min_a_dcf
 
 # Whole numbers give many ties, which is where error rates go wrong.
 scores = arrays(np.float64, st.integers(1, 40), elements=st.integers(-12, 12).map(float))

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
 from vivavoce.evaluation import scoring
-from vivavoce.evaluation.scoring import score_recordings, score_trials
-from vivavoce.evaluation.trials import NONTARGET, TARGET, Trial, make_trials, references
+from vivavoce.evaluation.scoring.recordings import score_recordings
+from vivavoce.evaluation.scoring.trials import score_trials
+from vivavoce.evaluation.trials.making import make_trials
+from vivavoce.evaluation.trials.table import NONTARGET, TARGET, Trial, references
 from vivavoce.features.store import FeatureStore
 
 from ..synthetic import make_rows, make_store, small_model

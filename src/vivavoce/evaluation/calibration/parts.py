@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.metrics import eer
+from vivavoce.evaluation.metrics.detection import eer
 
 # Per standard deviation of the scores. Scores that rank the wrong way round then say "no evidence" (a ratio near 1)
 # instead of turning the order of recordings over.

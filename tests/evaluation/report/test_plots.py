@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from vivavoce.evaluation.figure import Picture
-from vivavoce.evaluation.plots import (
+from vivavoce.evaluation.report.figure import Picture
+from vivavoce.evaluation.report.plots import (
     EchoView,
     det_picture,
     echo_pictures,

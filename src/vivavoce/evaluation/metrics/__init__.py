@@ -1,0 +1,1 @@
+"""Error rates and costs, each from scores, and from rates of resampled trials."""

@@ -1,0 +1,1 @@
+"""Trials: which enrolment meets which test recording, and what the truth is."""
