@@ -7,7 +7,7 @@ from vivavoce.evaluation.localise import segments
 from vivavoce.evaluation.metrics.detection import eer
 from vivavoce.evaluation.scoring.recordings import score_recordings
 
-from ..synthetic import make_rows, make_store, small_model
+from ...synthetic import make_rows, make_store, small_model
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.2])

@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
-from vivavoce.evaluation import scoring
+from vivavoce.evaluation.scoring import recordings as scoring
 from vivavoce.evaluation.scoring.recordings import score_recordings
 from vivavoce.evaluation.scoring.trials import score_trials
 from vivavoce.evaluation.trials.making import make_trials
 from vivavoce.evaluation.trials.table import NONTARGET, TARGET, Trial, references
 from vivavoce.features.store import FeatureStore
 
-from ..synthetic import make_rows, make_store, small_model
+from ...synthetic import make_rows, make_store, small_model
 
 ROWS = make_rows(["a", "b", "c"], [Kind.LIVE, Kind.REPLAY_STAND, Kind.PROBE_ABSENT], utterances=5)
 
