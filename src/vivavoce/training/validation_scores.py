@@ -9,7 +9,7 @@ import numpy as np
 
 from vivavoce.evaluation.calibration.parts import LogisticCalibration
 from vivavoce.evaluation.metrics.detection import eer
-from vivavoce.evaluation.metrics.spoofing import C_FA_NONTARGET, C_FA_SPOOF, P_NONTARGET, P_SPOOF, min_a_dcf
+from vivavoce.evaluation.metrics.spoofing import A_DCF1, min_a_dcf
 from vivavoce.training.config import Metric
 
 
@@ -85,7 +85,7 @@ class ValidationScores:
 
     @cached_property
     def a_dcf(self) -> float | None:
-        """Normalised minimum a-DCF of both tasks together, with the defaults of `min_a_dcf`.
+        """Normalised minimum a-DCF of both tasks together, with the priors and costs of `A_DCF1`.
 
         None where they are not both trained, or a class of trials has no recording with a liveness score.
 
@@ -100,15 +100,15 @@ class ValidationScores:
         if self.tandem is None or self._speaker_line is None:
             return None
         speaker, liveness = self._speaker_line, LogisticCalibration.fit(self.live, self.attack)
-        others = C_FA_NONTARGET * P_NONTARGET
-        rho = C_FA_SPOOF * P_SPOOF / (others + C_FA_SPOOF * P_SPOOF)
+        _, others, attacks = A_DCF1.weights
+        rho = attacks / (others + attacks)
 
         def fused(scores: np.ndarray) -> np.ndarray:
             voice, mouth = speaker.log_likelihood_ratio(scores[:, 0]), liveness.log_likelihood_ratio(scores[:, 1])
             return -np.logaddexp(np.log1p(-rho) - voice, np.log(rho) - mouth)
 
         targets, nontargets, spoofs = (fused(part) for part in self.tandem)
-        return min_a_dcf(targets, nontargets, spoofs).value
+        return min_a_dcf(targets, nontargets, spoofs, A_DCF1).value
 
     @cached_property
     def _speaker_line(self) -> LogisticCalibration | None:

@@ -2,17 +2,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.stats import norm
 from sklearn import metrics as sklearn_metrics
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation.metrics.detection import eer, min_dcf
-from vivavoce.evaluation.metrics.rates import det_curve, error_rates_at
-from vivavoce.evaluation.metrics.spoofing import min_a_dcf
+from vivavoce.evaluation.metrics.detection import (
+    act_dcf,
+    act_dcf_of,
+    auc_of,
+    bayes_threshold,
+    eer,
+    eer_of,
+    min_dcf,
+    min_dcf_of,
+    roc_auc,
+)
+from vivavoce.evaluation.metrics.rates import det_curve, error_rates_at, roc_curve
 
-# Whole numbers give many ties, which is where error rates go wrong.
-scores = arrays(np.float64, st.integers(1, 40), elements=st.integers(-12, 12).map(float))
+from .drawn import assert_stacked, scores
 
 
 def test_eer_by_hand() -> None:
@@ -135,44 +142,92 @@ def test_impossible_costs_are_refused(bad: dict[str, float]) -> None:
         min_dcf([1.0], [0.0], **bad)
 
 
-def test_a_dcf_by_hand() -> None:
-    # At the threshold 2.5: 1 of 4 targets missed, 1 of 2 non-targets let in, no spoof.
-    # Weights 0.9, 0.5, 1: 0.9 / 4 + 0.5 / 2 = 0.475; at 3.5 only targets, half of them: 0.45, over min(0.9, 1.5).
-    targets, nontargets, spoofs = [2.0, 3.0, 4.0, 5.0], [1.0, 3.25], [0.0, 2.25]
-    found = min_a_dcf(targets, nontargets, spoofs)
-    assert found.value == pytest.approx(0.45 / 0.9)
-    assert 3.25 < found.threshold <= 4
-    # Where other speakers cost next to nothing, only the spoof at 2.25 does: a quarter of the targets is missed.
-    assert min_a_dcf(targets, nontargets, spoofs, c_fa_nontarget=1e-9).value == pytest.approx(0.9 / 4 / 0.9)
+@given(scores, scores)
+def test_rates_of_resamples_give_what_scores_give(targets: np.ndarray, nontargets: np.ndarray) -> None:
+    p_miss, p_fa, _ = det_curve(targets, nontargets)
+    assert_stacked(eer_of, (p_miss, p_fa), eer(targets, nontargets).rate)
+    assert_stacked(auc_of, (p_miss, p_fa), roc_auc(targets, nontargets))
+    cost = min_dcf(targets, nontargets, 0.3, 2.0, 5.0)
+    assert_stacked(lambda miss, fa: min_dcf_of(miss, fa, 0.3, 2.0, 5.0), (p_miss, p_fa), cost.value)
+    rates = error_rates_at(0.0, targets, nontargets)
+    assert act_dcf_of(*rates, 0.3) == pytest.approx(act_dcf(targets, nontargets, 0.3, threshold=0.0).value)
 
 
-@given(seed=st.integers(0, 50), p_spoof=st.floats(0.01, 0.4), c_spoof=st.floats(0.1, 50))
-def test_a_dcf_is_the_least_of_all_thresholds(seed: int, p_spoof: float, c_spoof: float) -> None:
-    rng = np.random.default_rng(seed)
-    targets, nontargets, spoofs = (rng.normal(mean, 1, 12).round(1) for mean in (1.5, 0, 0.5))
-    found = min_a_dcf(targets, nontargets, spoofs, p_spoof=p_spoof, c_fa_spoof=c_spoof)
-    weights = np.array([0.95 - p_spoof, 0.5, c_spoof * p_spoof])
-
-    def cost(threshold: float) -> float:
-        rates = [(targets < threshold).mean(), (nontargets >= threshold).mean(), (spoofs >= threshold).mean()]
-        return float(weights @ rates / min(weights[0], weights[1] + weights[2]))
-
-    levels = np.append(np.unique(np.concatenate([targets, nontargets, spoofs])), np.inf)
-    assert found.value == pytest.approx(min(cost(level) for level in levels))
-    assert found.value == pytest.approx(cost(found.threshold))
-    assert found.value <= 1 + 1e-12
+@given(scores, scores)
+def test_negated_scores_of_swapped_classes_change_nothing(targets: np.ndarray, nontargets: np.ndarray) -> None:
+    assert eer(-nontargets, -targets).rate == pytest.approx(eer(targets, nontargets).rate)
+    # Priors and costs change places with the classes.
+    swapped = min_dcf(-nontargets, -targets, 0.8, 3.0, 2.0).value
+    assert swapped == pytest.approx(min_dcf(targets, nontargets, 0.2, 2.0, 3.0).value)
+    assert roc_auc(-nontargets, -targets) == pytest.approx(roc_auc(targets, nontargets))
 
 
-def test_a_dcf_without_spoofs_that_matter_is_the_detection_cost() -> None:
-    rng = np.random.default_rng(0)
-    targets, nontargets = rng.normal(2, 1, 300), rng.normal(0, 1, 300)
-    found = min_a_dcf(targets, nontargets, nontargets, 0.25, 0.25, 1.0, 1.0, 1.0)
-    assert found.value == pytest.approx(min_dcf(targets, nontargets, 0.5).value)
-    assert found.threshold == min_dcf(targets, nontargets, 0.5).threshold
+@given(scores, scores, st.floats(0.001, 0.999))
+def test_rising_transforms_and_copies_leave_the_minimum_cost(
+    targets: np.ndarray, nontargets: np.ndarray, p_target: float
+) -> None:
+    cost = min_dcf(targets, nontargets, p_target).value
+    assert min_dcf(np.arctan(targets), np.arctan(nontargets), p_target).value == pytest.approx(cost)
+    assert min_dcf(np.tile(targets, 2), np.tile(nontargets, 3), p_target).value == pytest.approx(cost)
 
 
-def test_a_dcf_refuses_impossible_priors_and_empty_classes() -> None:
-    with pytest.raises(ValueError, match="above 0"):
-        min_a_dcf([1.0], [0.0], [0.0], p_nontarget=0.5, p_spoof=0.5)
-    with pytest.raises(UserError, match="no spoof score"):
-        min_a_dcf([1.0], [0.0], [])
+@given(scores, scores, st.floats(0.001, 0.999), st.floats(0.1, 20.0), st.floats(0.1, 20.0))
+def test_no_threshold_costs_less_than_the_minimum(
+    targets: np.ndarray, nontargets: np.ndarray, p_target: float, c_miss: float, c_fa: float
+) -> None:
+    actual = act_dcf(targets, nontargets, p_target, c_miss, c_fa)
+    assert actual.threshold == pytest.approx(bayes_threshold(p_target, c_miss, c_fa))
+    assert actual.value >= min_dcf(targets, nontargets, p_target, c_miss, c_fa).value - 1e-12
+    best = min_dcf(targets, nontargets, p_target, c_miss, c_fa)
+    at_best = act_dcf(targets, nontargets, p_target, c_miss, c_fa, threshold=best.threshold)
+    assert at_best.value == pytest.approx(best.value)
+
+
+def test_the_bayes_threshold_costs_least_where_scores_are_likelihood_ratios() -> None:
+    # Unit normals at +-1: the log-likelihood ratio of x is 2 x.
+    grid = norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    targets, nontargets = 2 * (grid + 1), 2 * (grid - 1)
+    for p_target in (0.02, 0.5, 0.9):
+        actual, best = act_dcf(targets, nontargets, p_target), min_dcf(targets, nontargets, p_target)
+        assert actual.value == pytest.approx(best.value, abs=2e-3)
+    assert bayes_threshold(0.5, 1, 1) == 0.0
+
+
+def test_costs_carry_their_parameters() -> None:
+    assert min_dcf([1.0], [0.0], 0.05, 1, 10).label == "minDCF(p_target=0.05, c_miss=1, c_fa=10)"
+    assert act_dcf([1.0], [0.0]).label == "actDCF(p_target=0.01, c_miss=1, c_fa=1)"
+
+
+@given(scores, scores)
+def test_roc_agrees_with_scikit_learn(targets: np.ndarray, nontargets: np.ndarray) -> None:
+    labels = np.r_[np.ones(targets.size), np.zeros(nontargets.size)]
+    both = np.r_[targets, nontargets]
+    assert roc_auc(targets, nontargets) == pytest.approx(sklearn_metrics.roc_auc_score(labels, both))
+    for ours, theirs in zip(
+        roc_curve(targets, nontargets), sklearn_metrics.roc_curve(labels, both, drop_intermediate=False), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-12)
+
+
+def test_an_absent_class_gives_no_number() -> None:
+    p_miss, p_fa = np.array([[0.0, 0.5, 1.0], [0.0, np.nan, np.nan]]), np.array([[1.0, 0.5, 0.0]] * 2)
+    for metric in (eer_of, min_dcf_of, auc_of):
+        assert np.isnan(metric(p_miss, p_fa)).tolist() == [False, True]
+
+
+def test_fawcetts_example_of_a_roc() -> None:
+    # "An introduction to ROC analysis" 2006, figure 3: the threshold 0.54 gives the point (0.1, 0.5).
+    positive = [0.9, 0.8, 0.6, 0.55, 0.54, 0.51, 0.4, 0.38, 0.34, 0.3]
+    negative = [0.7, 0.53, 0.52, 0.505, 0.39, 0.37, 0.36, 0.35, 0.33, 0.1]
+    p_fa, p_hit, thresholds = roc_curve(positive, negative)
+    at = thresholds == 0.54
+    assert (p_fa[at], p_hit[at]) == (pytest.approx(0.1), pytest.approx(0.5))
+    # 68 of the 100 pairs are in order.
+    assert roc_auc(positive, negative) == pytest.approx(0.68)
+
+
+def test_speechbrains_example() -> None:
+    # The docstrings of EER and minDCF in speechbrain/utils/metric_stats.py.
+    positive, negative = [0.6, 0.7, 0.8, 0.5], [0.4, 0.3, 0.2, 0.1]
+    assert eer(positive, negative).rate == 0.0
+    assert min_dcf(positive, negative).value == 0.0

@@ -44,6 +44,54 @@ def det_curve(targets: ArrayLike, nontargets: ArrayLike) -> tuple[Floats, Floats
     return np.asarray(rates.p_miss), np.asarray(rates.p_fa), thresholds
 
 
+def roc_curve(targets: ArrayLike, nontargets: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Give the operating points as a ROC, from rejecting all to accepting all.
+
+    Args:
+        targets: scores of target trials, ``(targets,)``.
+        nontargets: scores of non-target trials, ``(nontargets,)``.
+
+    Returns:
+        ``(p_fa, p_hit, thresholds)``, each ``(distinct scores + 1,)``: false-alarm rates, rates of accepted targets,
+        and falling thresholds that begin with infinity.
+
+    Raises:
+        UserError: a class is empty or holds a score that is not finite.
+
+    Source: Fawcett, "An introduction to ROC analysis", Pattern Recognition Letters 27, 2006, section 5.
+    """
+    p_miss, p_fa, thresholds = det_curve(targets, nontargets)
+    return p_fa[::-1], 1 - p_miss[::-1], thresholds[::-1]
+
+
+class SpoofingRates(NamedTuple):
+    """Operating points of one score against other speakers and attacks, each ``(..., points)``, thresholds rising."""
+
+    p_miss: Floats
+    p_fa_nontarget: Floats
+    p_fa_spoof: Floats
+
+
+def spoofing_curve(targets: ArrayLike, nontargets: ArrayLike, spoofs: ArrayLike) -> tuple[SpoofingRates, Floats]:
+    """Give every operating point of a score that is to accept targets alone, and its threshold ``(points,)``.
+
+    Args:
+        targets: scores of genuine trials, ``(targets,)``.
+        nontargets: scores of other speakers' live trials, ``(nontargets,)``.
+        spoofs: scores of attacks that claim the enrolled speaker, ``(spoofs,)``.
+
+    Raises:
+        UserError: a class is empty or holds a score that is not finite.
+    """
+    others = np.concatenate([checked_scores(nontargets, "non-target"), checked_scores(spoofs, "spoof")])
+    levels = np.unique(np.concatenate([checked_scores(targets, "target"), others]))
+    thresholds = np.append(levels, np.inf)
+    by_speaker = error_rates_at(thresholds, targets, nontargets)
+    by_spoof = error_rates_at(thresholds, targets, spoofs)
+    rates = SpoofingRates(np.asarray(by_speaker.p_miss), np.asarray(by_speaker.p_fa), np.asarray(by_spoof.p_fa))
+    return rates, thresholds
+
+
 def error_rates_at(threshold: ArrayLike, targets: ArrayLike, nontargets: ArrayLike) -> ErrorRates:
     """Give the miss and false-alarm rate of accepting ``score >= threshold``, for one threshold or an array of them.
 
@@ -56,6 +104,29 @@ def error_rates_at(threshold: ArrayLike, targets: ArrayLike, nontargets: ArrayLi
     if np.ndim(threshold) == 0:
         return ErrorRates(float(p_miss), float(p_fa))
     return ErrorRates(p_miss, p_fa)
+
+
+def meeting(p_miss: Floats, p_fa: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """Find where curves of operating points ``(..., points)``, joined by straight lines, meet ``p_miss = p_fa``.
+
+    Returns:
+        ``(above, share)``, each ``(...,)``: the first point with ``p_miss >= p_fa``, which is never point 0, and which
+        share of the way to it from the point before the two meet.
+    """
+    gap = p_fa - p_miss  # 1 at the first point, -1 at the last
+    above = np.maximum(np.argmax(gap <= 0, axis=-1), 1)
+    before, after = _pick(gap, above - 1), _pick(gap, above)
+    return above, before / (before - after)
+
+
+def rate_at(rates: Floats, above: NDArray[np.intp], share: Floats) -> Floats:
+    """Give rates ``(..., points)`` at the place that `meeting` found, ``(...,)``."""
+    low = _pick(rates, above - 1)
+    return low + share * (_pick(rates, above) - low)
+
+
+def _pick(values: Floats, index: NDArray[np.intp]) -> Floats:
+    return np.take_along_axis(values, np.expand_dims(index, -1), axis=-1)[..., 0]
 
 
 def between(levels: Floats, index: int) -> float:
