@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vivavoce.errors import UserError
-from vivavoce.evaluation import intervals
-from vivavoce.evaluation.intervals import bootstrap_interval, rate_interval
+from vivavoce.evaluation.bootstrap import Bootstrap
+from vivavoce.evaluation.intervals import Interval, bootstrap_interval, rate_interval
 from vivavoce.evaluation.metrics.detection import eer
 
 
@@ -19,23 +19,9 @@ def _trials(seed: int, speakers: int = 30, each: int = 10, between: float = 0.0)
     return targets, nontargets, own, first, second
 
 
-def test_each_resample_equals_the_metric_on_copied_trials() -> None:
-    targets, nontargets, own, first, second = _trials(1, speakers=5, each=4)
-    targets, nontargets = targets.round(), nontargets.round()  # ties
-    draws = np.array([[1, 2, 0, 1, 1], [1, 1, 1, 1, 1], [0, 3, 1, 0, 1]], dtype=float)
-    scores = np.r_[targets, nontargets]
-    order = np.argsort(scores, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(scores[order]) > 0, True))
-    is_target = (np.arange(scores.size) < targets.size)[order]
-    got = intervals._weighted_eers(draws, np.r_[own, first][order], np.r_[own, second][order], is_target, ends)
-    for rate, count in zip(got, draws.astype(int), strict=True):
-        copied = np.repeat(targets, count[own]), np.repeat(nontargets, count[first] * count[second])
-        assert rate == pytest.approx(eer(*copied).rate)
-
-
 def test_intervals_are_quantiles_of_trials_copied_as_often_as_both_people_are_drawn() -> None:
     targets, nontargets, own, first, second = _trials(9, speakers=6, each=5)
-    draws = intervals._draws(np.random.default_rng(3), 40, 6).astype(int)
+    draws = Bootstrap(6, resamples=40, seed=3).draws.astype(int)
     weights = draws[:, first] * draws[:, second]
     drawn_eers = [
         eer(np.repeat(targets, count[own]), np.repeat(nontargets, weight)).rate
@@ -71,13 +57,6 @@ def test_the_interval_holds_the_rate_and_is_seeded() -> None:
     assert interval == bootstrap_interval(targets, nontargets, own, first, second)
 
 
-def test_blocks_do_not_change_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    trials = _trials(3)
-    whole = bootstrap_interval(*trials, resamples=60)
-    monkeypatch.setattr(intervals, "BLOCK_ELEMENTS", 7 * 600)
-    assert bootstrap_interval(*trials, resamples=60) == whole
-
-
 def test_speakers_who_differ_widen_the_interval() -> None:
     # Resampling trials would miss exactly this.
     def width(between: float) -> float:
@@ -101,9 +80,9 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
 
 def test_no_error_gives_the_rule_of_three() -> None:
     interval = bootstrap_interval([3.0, 4.0, 5.0], [0.0, 1.0] * 3, ["a", "b", "c"], ["a", "b"] * 3)
-    assert interval == intervals.Interval(0.0, 1.0, "rule of 3")
+    assert interval == Interval(0.0, 1.0, "rule of 3")
     plain = rate_interval(np.zeros(60, bool), np.arange(60) % 6)
-    assert plain == intervals.Interval(0.0, 0.05, "rule of 3")
+    assert plain == Interval(0.0, 0.05, "rule of 3")
 
 
 def test_a_rate_interval_matches_the_binomial_for_independent_speakers() -> None:
