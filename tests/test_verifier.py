@@ -180,13 +180,15 @@ def test_a_recording_outside_the_training_range_says_so(enrolled, live):
     ours.echo_stats = ranged.eval()
     verifier = Verifier(replace(run, model=ours))
     verifier.enrolment = enrolled.enrolment
-    assert verifier.verify(live[3]).notes == []
+
+    def notes(judge: Verifier) -> list[str]:
+        return [note for note in judge.verify(live[3]).notes if "of the echo features lie outside the range" in note]
+
+    assert notes(verifier) == []
     ranged.high.fill_(-30)
-    (note,) = verifier.verify(live[3]).notes
-    assert "of the echo features lie outside the range" in note
+    assert len(notes(verifier)) == 1
     ranged.high.fill_(1e4)
-    assert verifier.verify(live[3]).notes == []
-    assert enrolled.verify(live[3]).notes == []
+    assert notes(verifier) == notes(enrolled) == []
 
 
 def test_the_accelerometer_beside_a_recording_is_taken_along(tiny, tmp_path, monkeypatch):
@@ -196,7 +198,7 @@ def test_the_accelerometer_beside_a_recording_is_taken_along(tiny, tmp_path, mon
     (tmp_path / "beside.accel.npz").write_bytes(b"read by the front end, where it asks for it")
     verifier = Verifier.load(tiny.run).enrol(tiny.recordings("live")[:1])
     heard = []
-    monkeypatch.setattr(Verifier, "judge", lambda self, wave, prior: heard.append(wave.sensor))
+    monkeypatch.setattr(Verifier, "judge", lambda self, wave, *rest: heard.append(wave.sensor))
     verifier.verify(alone)
     verifier.verify(beside)
     assert heard[0] is None

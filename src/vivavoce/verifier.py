@@ -1,6 +1,6 @@
 """A trained run as an object: enrol a speaker, verify a recording."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch.nn import functional
 from vivavoce.audio import check_speech, read_audio
 from vivavoce.config import ExperimentConfig
 from vivavoce.errors import UserError
+from vivavoce.evaluation.calibration.observing import measures_of_wave
 from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.evaluation.localise import segments
 from vivavoce.evaluation.ranges import range_notes
@@ -99,6 +100,7 @@ class Verifier:
         channel: int | None = 0,
         probe_hz: tuple[float, ...] | None = None,
         prior: float = 0.5,
+        conditions: Mapping[str, str] | None = None,
     ) -> Verdict:
         """Judge one recording against the enrolled speaker.
 
@@ -108,12 +110,14 @@ class Verifier:
             probe_hz: the tones that the phone was told to play, Hz; ``None`` takes the tones found in the recording,
                 which cannot tell an old probe from this session's.
             prior: how likely each question is answered yes beforehand; see `decide`.
+            conditions: ``posture`` and ``device`` of the recording, where the phone knows them: a run calibrated by
+                one of them takes the scores accordingly.
 
         Raises:
             UserError: nobody is enrolled, or the recording cannot be used.
         """
         self._check_enrolment()
-        return self.judge(self._read(recording, channel, probe_hz, MIN_TEST_S, "test"), prior)
+        return self.judge(self._read(recording, channel, probe_hz, MIN_TEST_S, "test"), prior, conditions)
 
     def verify_together(
         self,
@@ -121,6 +125,7 @@ class Verifier:
         channel: int | None = 0,
         probe_hz: tuple[float, ...] | None = None,
         test: SequentialTest | None = None,
+        conditions: Mapping[str, str] | None = None,
     ) -> RunningVerdict:
         """Judge recordings of one person together, in their order, until enough is known.
 
@@ -130,6 +135,7 @@ class Verifier:
             probe_hz: the tones that the phone was told to play, Hz; ``None`` takes those found in each recording.
             test: error rates to stay under; ``None``: 1 % false accepts and 5 % false rejects, with the correlation of
                 one speaker's recordings that the validation split showed.
+            conditions: ``posture`` and ``device`` of the recordings, where the phone knows them; see `verify`.
 
         Raises:
             UserError: nobody is enrolled, no recording is given or one cannot be used, or the run knows no liveness.
@@ -141,7 +147,7 @@ class Verifier:
             raise UserError(f"{self.run.folder.path} was trained without liveness, so recordings are never enough.")
         waves = [self._read(path, channel, probe_hz, MIN_TEST_S, "test") for path in recordings]
         calibration = self.run.calibration
-        found = [self._evidence(wave) for wave in waves]
+        found = [self._evidence(wave)._replace(conditions=conditions or {}) for wave in waves]
         return decide_together(
             [decide(evidence, calibration) for evidence in found],
             [ratios(evidence, calibration) for evidence in found],
@@ -149,7 +155,7 @@ class Verifier:
             test or SequentialTest(correlation=self.run.calibration.liveness.correlation),
         )
 
-    def judge(self, wave: Wave, prior: float = 0.5) -> Verdict:
+    def judge(self, wave: Wave, prior: float = 0.5, conditions: Mapping[str, str] | None = None) -> Verdict:
         """Judge a recording that is already in memory.
 
         Raises:
@@ -157,8 +163,9 @@ class Verifier:
         """
         self._check_enrolment()
         self.run.model.reset_out_of_range()
-        verdict = decide(self._evidence(wave), self.run.calibration, prior)
-        return verdict.model_copy(update={"notes": range_notes(self.run.model.out_of_range)})
+        evidence = self._evidence(wave)._replace(conditions=conditions or {})
+        verdict = decide(evidence, self.run.calibration, prior)
+        return verdict.model_copy(update={"notes": [*range_notes(self.run.model.out_of_range), *verdict.notes]})
 
     def _check_enrolment(self) -> None:
         if self.run.calibration.speaker is not None and self.enrolment is None:
@@ -170,13 +177,14 @@ class Verifier:
         speaker = float(self._embed(voice) @ self.enrolment) if self.enrolment is not None else float("nan")
         seconds = len(wave.samples) / wave.rate
         calibration = self.run.calibration.liveness
+        measures = measures_of_wave(wave.samples, wave.rate, self.run.calibration.measures)
         if not wave.quality.usable or calibration is None:
-            return Evidence(speaker, float("nan"), wave.quality, seconds)
+            return Evidence(speaker, float("nan"), wave.quality, seconds, measures=measures)
         with torch.inference_mode():
             judged = self.run.model.liveness(voice[None], echo[None])
         threshold = calibration.segment_threshold
         found = [] if threshold is None else segments(judged.frames[0].numpy(), threshold)
-        return Evidence(speaker, float(judged.utterance[0]), wave.quality, seconds, found)
+        return Evidence(speaker, float(judged.utterance[0]), wave.quality, seconds, found, measures=measures)
 
     def _embed(self, voice: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode():

@@ -4,8 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vivavoce.evaluation.calibration.decision import CostAim, Decision, Optimum, Risk, StatedRate
+from vivavoce.evaluation.calibration.fusion import Fusion, LogisticFusion, ProductFusion, RuleFusion
+from vivavoce.evaluation.calibration.maps import LogisticMap, QualityTerm, RatioMaps
 from vivavoce.evaluation.calibration.parts import Calibration, LivenessCalibration, PartCalibration
-from vivavoce.evaluation.verdict import Answer, Evidence, decide
+from vivavoce.evaluation.calibration.seen import SeenScores
+from vivavoce.evaluation.metrics.spoofing import ASVSPOOF5
+from vivavoce.evaluation.verdict import Answer, Evidence, decide, ratios
 from vivavoce.signal.quality import ProbeQuality
 from vivavoce.signal.reasons import Reason
 
@@ -131,3 +136,109 @@ def test_confidence_is_a_probability_that_no_few_trials_make_certain(speaker, li
     assert verdict.liveness_probability <= most + 1e-9
     if verdict.verdict is Answer.ACCEPT:
         assert verdict.confidence == pytest.approx(verdict.speaker_probability * verdict.liveness_probability)
+
+
+def decided(fusion: Fusion | None, threshold: float, parts: Calibration = BOTH) -> Calibration:
+    """A run that `vivavoce calibrate` gave a decision."""
+    miss = StatedRate(rate=0, errors=0, trials=9, low=0, high=0.34, method="exact")
+    decision = Decision(
+        method="logistic",
+        fusion=fusion,
+        threshold=threshold,
+        aim=CostAim(costs=ASVSPOOF5),
+        risk=Risk(miss=miss),
+        optimum=Optimum(cost=0, least=0, threshold=0),
+    )
+    return parts.model_copy(update={"decision": decision})
+
+
+RULE = decided(RuleFusion(speaker=0.0, liveness=0.0), 0.0)
+PRODUCT = decided(ProductFusion(rho=0.5), 0.2)
+TRAINED = decided(LogisticFusion(speaker=0.1, liveness=0.2, weaker=0.8, offset=0.1), 0.3)
+
+
+@given(speaker=st.floats(-1, 1), liveness=st.floats(-9, 9))
+def test_a_rule_at_even_ratios_decides_as_the_two_thresholds_there(speaker, liveness):
+    evidence = Evidence(speaker, liveness, FINE, 3.0)
+    old, new = decide(evidence, BOTH), decide(evidence, RULE)
+    if min(abs(speaker - 0.4), abs(liveness - 1.0)) > 1e-9:  # the line rounds
+        assert new.verdict is old.verdict
+        assert new.reason == old.reason
+    assert new.speaker_threshold == pytest.approx(old.speaker_threshold)
+    assert new.liveness_threshold == pytest.approx(old.liveness_threshold)
+    assert (new.speaker_probability, new.liveness_probability) == (old.speaker_probability, old.liveness_probability)
+
+
+@given(speaker=st.floats(-1, 1), liveness=st.floats(-9, 9))
+@pytest.mark.parametrize("calibration", [RULE, PRODUCT, TRAINED])
+def test_what_is_accepted_is_what_the_fused_score_says(calibration, speaker, liveness):
+    verdict = decide(Evidence(speaker, liveness, FINE, 3.0), calibration)
+    assert verdict.fused_score == pytest.approx(float(calibration.fused(speaker, liveness, 3.0)))
+    assert verdict.fused_threshold == calibration.threshold
+    assert (verdict.verdict is Answer.ACCEPT) == (verdict.fused_score >= verdict.fused_threshold)
+
+
+@pytest.mark.parametrize("calibration", [PRODUCT, TRAINED])
+def test_a_fused_refusal_names_the_weaker_answer(calibration):
+    mouth = decide(Evidence(0.9, -1.0, FINE), calibration)
+    assert mouth.verdict is Answer.NOT_LIVE
+    assert "does not move with the words well enough" in mouth.reason
+    voice = decide(Evidence(0.0, 3.0, FINE), calibration)
+    assert voice.verdict is Answer.NOT_THE_SPEAKER
+    assert "hardly the enrolled speaker's" in voice.reason
+    for verdict in (mouth, voice):
+        assert f"{verdict.fused_score:.2f} nats, {calibration.threshold:.2f} needed" in verdict.reason
+        assert (verdict.speaker_threshold, verdict.liveness_threshold) == (None, None)
+
+
+@pytest.mark.parametrize("calibration", [RULE, PRODUCT, TRAINED])
+def test_a_fused_decision_abstains_and_doubts_as_ever(calibration):
+    silent = decide(Evidence(0.7, NAN, NONE), calibration)
+    assert silent.verdict is Answer.ABSTAIN
+    assert silent.fused_score is None
+    assert "the voice is the enrolled speaker's" in silent.reason
+    assert "is not the enrolled" in decide(Evidence(0.1, NAN, NONE), calibration).reason
+    spliced = decide(Evidence(0.9, 9.0, FINE, 3.0, [(1.2, 2.0)]), calibration)
+    assert spliced.verdict is Answer.NOT_LIVE
+    assert "between 1.2 s and 2.0 s" in spliced.reason
+
+
+def test_one_question_alone_is_decided_by_its_ratio():
+    mouth = decided(None, 2.0, MOUTH_ONLY)
+    assert decide(Evidence(NAN, 2.1, FINE), mouth).verdict is Answer.ACCEPT
+    refused = decide(Evidence(NAN, 1.9, FINE), mouth)
+    assert refused.verdict is Answer.NOT_LIVE
+    assert refused.liveness_threshold == pytest.approx(2.0)  # two nats above the line's zero at 1
+    assert decide(Evidence(0.7, NAN, FINE), decided(None, 0.0, VOICE_ONLY)).verdict is Answer.ABSTAIN
+
+
+def test_the_condition_and_the_quality_of_a_recording_move_its_ratio_and_its_threshold():
+    counts = {"n_target": 99, "n_nontarget": 99}
+    noise = QualityTerm(name="snr_db", weight=0.1, low=0.0, high=20.0)
+    maps = RatioMaps(
+        pooled=LogisticMap(scale=2.0, offset=-2.0, terms=(noise,), **counts),
+        plain=LogisticMap(scale=2.0, offset=-1.0, **counts),
+        by="posture",
+        maps={"handheld": LogisticMap(scale=2.0, offset=-4.0, **counts)},
+    )
+    mouth = LivenessCalibration(**part(1.0).model_dump()).model_copy(update={"maps": maps})
+    calibration = decided(RuleFusion(speaker=0.0, liveness=0.0), 0.0, BOTH.model_copy(update={"liveness": mouth}))
+    for more, ratio in (
+        ({}, 1.0),  # 2 - 1
+        ({"measures": {"snr_db": 10.0}}, 1.0),  # 2 - 2 + 1
+        ({"measures": {"snr_db": 90.0}}, 2.0),  # no more than 20 dB were seen
+        ({"conditions": {"posture": "handheld"}}, -2.0),
+    ):
+        evidence = Evidence(0.9, 1.0, FINE, None, (), **more)
+        assert ratios(evidence, calibration).liveness == pytest.approx(ratio)
+        verdict = decide(evidence, calibration)
+        assert verdict.liveness_threshold == pytest.approx(1.0 - ratio / 2)
+        assert (verdict.verdict is Answer.ACCEPT) == (ratio >= 0)
+
+
+def test_a_score_that_the_calibration_has_never_seen_is_noted():
+    seen = {"target": SeenScores.of([0.5, 0.9]), "nontarget": SeenScores.of([-0.2, 0.3])}
+    calibration = BOTH.model_copy(update={"speaker": part(0.4).model_copy(update={"seen": seen})})
+    assert decide(Evidence(0.7, 99.0, FINE), calibration).notes == []
+    (note,) = decide(Evidence(-0.7, 99.0, FINE), calibration).notes
+    assert "speaker score -0.70" in note

@@ -53,6 +53,10 @@ def verify(
         str | None,
         typer.Option(help="Tones that the phone was told to play, Hz, separated by spaces. Default: detected."),
     ] = None,
+    posture: Annotated[
+        str | None, typer.Option(help="Of the phone, for a run calibrated by posture: stand, table, handheld, ear.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="The phone, for a run calibrated by device.")] = None,
     channel: Annotated[int, typer.Option(min=0, help="Channel of files with several.")] = 0,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,14 +74,15 @@ def verify(
         verifier = verifier.enrol(enrol, channel)
     elif calibration.speaker is not None:
         raise UserError("Nobody is enrolled; give recordings of the user behind --enrol, three are usual.")
+    told = {name: value for name, value in (("posture", posture), ("device", device)) if value is not None}
     if not together:
-        emit(verifier.verify(test[0], channel, tones, prior).model_dump(mode="json"), as_json, _show)
+        emit(verifier.verify(test[0], channel, tones, prior, told).model_dump(mode="json"), as_json, _show)
         return
     liveness = calibration.liveness
     rates = SequentialTest(false_accept=false_accept, false_reject=false_reject)
     if liveness is not None:
         rates = rates.model_copy(update={"correlation": liveness.correlation})
-    found = verifier.verify_together(test, channel, tones, rates).model_dump(mode="json")
+    found = verifier.verify_together(test, channel, tones, rates, told).model_dump(mode="json")
     found["recordings"] = [{"file": str(path), **one} for path, one in zip(test, found["recordings"], strict=True)]
     emit(found, as_json, _show_together)
 
@@ -118,10 +123,11 @@ def _show(verdict: dict[str, Any]) -> None:
             score, threshold, probability = (
                 verdict[f"{name}_{part}"] for part in ("score", "threshold", "probability")
             )
-            out.print(
-                f"{name:9} score {score:6.2f}  threshold {threshold:6.2f}  probability {probability:.2f}",
-                highlight=False,
-            )
+            needed = "" if threshold is None else f"  threshold {threshold:6.2f}"
+            out.print(f"{name:9} score {score:6.2f}{needed}  probability {probability:.2f}", highlight=False)
+    if verdict["fused_score"] is not None:
+        together = f"together  score {verdict['fused_score']:6.2f}  threshold {verdict['fused_threshold']:6.2f}  (nats)"
+        out.print(together, highlight=False)
     for note in verdict["notes"]:
         out.print(f"[yellow]Note:[/] {note}", highlight=False, soft_wrap=True)
 

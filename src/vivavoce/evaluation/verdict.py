@@ -1,14 +1,18 @@
 """The verdict: what the scores of one recording mean for the one who asks to be let in."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit, logit
 
-from vivavoce.evaluation.calibration.parts import Calibration
+from vivavoce.evaluation.calibration.decision import Question
+from vivavoce.evaluation.calibration.drift import unseen_notes
+from vivavoce.evaluation.calibration.fusion import RuleFusion
+from vivavoce.evaluation.calibration.known import Known
+from vivavoce.evaluation.calibration.parts import Calibration, PartCalibration
 from vivavoce.signal.quality import ProbeQuality
 
 # Of live validation recordings, at most this share may show a span that does not belong.
@@ -34,6 +38,13 @@ class Evidence(NamedTuple):
     quality: ProbeQuality
     seconds: float | None = None  # of the recording; None: as long as those of the calibration
     segments: Sequence[tuple[float, float]] = ()  # spans in s whose words do not belong to the mouth
+    conditions: Mapping[str, str] = {}  # posture and device of the recording, where they are known
+    measures: Mapping[str, float] = {}  # quality measures of the recording, where they are known
+
+    @property
+    def known(self) -> Known:
+        """What the calibration may go by."""
+        return Known(self.seconds, self.conditions, self.measures)
 
 
 class Ratios(NamedTuple):
@@ -59,13 +70,17 @@ class Verdict(BaseModel):
         default=[], description="spans in s whose words do not belong to the mouth"
     )
     speaker_score: float | None = Field(description="cosine between the recording and the enrolment")
-    speaker_threshold: float | None
+    speaker_threshold: float | None = Field(description="None: both scores are judged as one")
     speaker_probability: float | None = Field(description="that the enrolled speaker speaks, at the prior asked for")
     liveness_score: float | None = Field(description="logit; None where the recording gives no answer")
     liveness_threshold: float | None
     liveness_probability: float | None = Field(
         description="that a living mouth says these words, at the prior asked for"
     )
+    fused_score: float | None = Field(
+        default=None, description="both answers as one, nats; None: without a calibrated decision, or no answer"
+    )
+    fused_threshold: float | None = Field(default=None, description="accepted where the fused score reaches it, nats")
     probe_snr_db: float | None
     notes: list[str] = Field(default=[], description="sentences that make the scores less certain")
 
@@ -75,12 +90,12 @@ def ratios(evidence: Evidence, calibration: Calibration) -> Ratios:
 
     A span that does not belong speaks against a living mouth by the share of live recordings in which one is found.
     """
-    speaker, liveness = calibration.speaker, calibration.liveness
+    speaker, liveness, known = calibration.speaker, calibration.liveness, evidence.known
     asked = speaker is not None and not math.isnan(evidence.speaker)
-    who = float(speaker.evidence(evidence.speaker)) if speaker and asked else None
+    who = float(speaker.evidence(evidence.speaker, known)) if speaker and asked else None
     if liveness is None or math.isnan(evidence.liveness):
         return Ratios(who, None)
-    mouth = float(liveness.evidence_of(evidence.liveness, evidence.seconds or liveness.reference_s))
+    mouth = float(liveness.evidence(evidence.liveness, known))
     return Ratios(who, min(mouth, math.log(SEGMENT_FALSE_ALARMS)) if evidence.segments else mouth)
 
 
@@ -88,7 +103,8 @@ def decide(evidence: Evidence, calibration: Calibration, prior: float = 0.5) -> 
     """Turn scores into a verdict.
 
     Liveness is asked first: a replay of the right voice must be named a replay. Where the recording gives no answer the
-    verdict is to abstain, with the reason, whoever speaks; the speaker score is still there to be read.
+    verdict is to abstain, with the reason, whoever speaks; the speaker score is still there to be read. Where the
+    calibration joins both answers to one, a refusal is named by the weaker of them.
 
     Args:
         evidence: the scores.
@@ -98,7 +114,8 @@ def decide(evidence: Evidence, calibration: Calibration, prior: float = 0.5) -> 
     """
     speaker, liveness = calibration.speaker, calibration.liveness
     answered = liveness is not None and not math.isnan(evidence.liveness)
-    answer, reason = _judge(evidence, calibration, answered)
+    fused = _fused(evidence, calibration) if answered else None
+    answer, reason = _judge(evidence, calibration, answered, fused)
     who, mouth = (
         None if ratio is None else float(expit(ratio + logit(prior))) for ratio in ratios(evidence, calibration)
     )
@@ -112,28 +129,78 @@ def decide(evidence: Evidence, calibration: Calibration, prior: float = 0.5) -> 
         confidence=_confidence(answer, who, mouth),
         segments=list(evidence.segments) if answered else [],
         speaker_score=evidence.speaker if speaker else None,
-        speaker_threshold=speaker.threshold if speaker else None,
+        speaker_threshold=_needed(evidence, calibration, "speaker"),
         speaker_probability=who,
         liveness_score=evidence.liveness if answered else None,
-        liveness_threshold=liveness.threshold if liveness else None,
+        liveness_threshold=_needed(evidence, calibration, "liveness"),
         liveness_probability=mouth,
+        fused_score=fused,
+        fused_threshold=calibration.decision.threshold if calibration.decision else None,
         probe_snr_db=quality.snr_db if math.isfinite(quality.snr_db) else None,
+        notes=unseen_notes(calibration, evidence.speaker, evidence.liveness),
     )
 
 
-def _judge(evidence: Evidence, calibration: Calibration, answered: bool) -> tuple[Answer, str]:
+def _fused(evidence: Evidence, calibration: Calibration) -> float | None:
+    """Both answers as one, nats; None where the calibration decides on each by itself."""
+    if calibration.decision is None:
+        return None
+    return float(calibration.fused(evidence.speaker, evidence.liveness, known=evidence.known))
+
+
+def _needed(evidence: Evidence, calibration: Calibration, question: Question) -> float | None:
+    """The score that one question needs of this recording; None where no score of its own decides."""
+    part: PartCalibration | None = getattr(calibration, question)
+    decision = calibration.decision
+    if part is None or decision is None:
+        return part.threshold if part else None
+    if not (decision.fusion is None or isinstance(decision.fusion, RuleFusion)):
+        return None
+    ratio = decision.threshold if decision.fusion is None else getattr(decision.fusion, question)
+    score = float(part.score_at(ratio, evidence.known))
+    return score if math.isfinite(score) else None
+
+
+def _passed(evidence: Evidence, calibration: Calibration, fused: float | None) -> tuple[bool, bool]:
+    """Whether the voice is the enrolled speaker's, and whether a living mouth says the words.
+
+    Where both answers are judged as one and that is refused, the weaker of them is no.
+    """
+    speaker, liveness, decision = calibration.speaker, calibration.liveness, calibration.decision
+    if decision is None:
+        live = liveness is not None and evidence.liveness >= liveness.threshold
+        return speaker is None or evidence.speaker >= speaker.threshold, live
+    voice = math.inf if speaker is None else float(speaker.ratios(evidence.speaker, evidence.known))
+    mouth = -math.inf if liveness is None else float(liveness.ratios(evidence.liveness, evidence.known))
+    fusion = decision.fusion
+    if fusion is None:
+        return voice >= decision.threshold, mouth >= decision.threshold
+    if isinstance(fusion, RuleFusion):
+        return voice >= fusion.speaker, mouth >= fusion.liveness
+    if fused is None:
+        return speaker is None or evidence.speaker >= speaker.threshold, False
+    accepted = fused >= decision.threshold
+    return accepted or mouth <= voice, accepted or mouth > voice
+
+
+def _judge(evidence: Evidence, calibration: Calibration, answered: bool, fused: float | None) -> tuple[Answer, str]:
     speaker, liveness = calibration.speaker, calibration.liveness
-    known = speaker is None or evidence.speaker >= speaker.threshold
+    known, live = _passed(evidence, calibration, fused)
     if liveness is None or not answered:
         why = evidence.quality.reason or "the run was trained without liveness"
         voice = f"the voice is {'' if known else 'not '}the enrolled speaker's"
         return Answer.ABSTAIN, f"Liveness cannot be told: {why}{f'; {voice}' if speaker else ''}."
-    if _partly(evidence) or (evidence.segments and evidence.liveness >= liveness.threshold):
+    if _partly(evidence) or (evidence.segments and live):
         return Answer.NOT_LIVE, f"The words between {_spans(evidence.segments)} do not belong to the mouth."
-    if evidence.liveness < liveness.threshold:
+    if not live:
+        needed = _needed(evidence, calibration, "liveness")
+        if needed is None:
+            return (
+                Answer.NOT_LIVE,
+                f"The echo does not move with the words well enough: {_together(calibration, fused)}.",
+            )
         return Answer.NOT_LIVE, (
-            "The echo does not move with the words: liveness score "
-            f"{evidence.liveness:.2f}, {liveness.threshold:.2f} needed."
+            f"The echo does not move with the words: liveness score {evidence.liveness:.2f}, {needed:.2f} needed."
         )
     if speaker is None:
         return (
@@ -141,11 +208,20 @@ def _judge(evidence: Evidence, calibration: Calibration, answered: bool) -> tupl
             "The mouth moves with the words; whose voice it is was not asked, since the run knows none.",
         )
     if not known:
+        needed = _needed(evidence, calibration, "speaker")
+        if needed is None:
+            return Answer.NOT_THE_SPEAKER, (
+                f"A living mouth says these words, but hardly the enrolled speaker's: {_together(calibration, fused)}."
+            )
         return Answer.NOT_THE_SPEAKER, (
             f"A living mouth says these words, but another person's: speaker score {evidence.speaker:.2f}, "
-            f"{speaker.threshold:.2f} needed."
+            f"{needed:.2f} needed."
         )
     return Answer.ACCEPT, "The enrolled speaker's voice, and the mouth moves with the words."
+
+
+def _together(calibration: Calibration, fused: float | None) -> str:
+    return f"voice and mouth together come to {fused or 0.0:.2f} nats, {calibration.threshold:.2f} needed"
 
 
 def _partly(evidence: Evidence) -> bool:

@@ -7,11 +7,14 @@ import numpy as np
 from vivavoce.corpus.manifest import Row
 from vivavoce.errors import UserError
 from vivavoce.evaluation.calibration.fitting import calibrate_liveness
+from vivavoce.evaluation.calibration.known import Known
+from vivavoce.evaluation.calibration.mapping import Scored, seen_scores
 from vivavoce.evaluation.calibration.parts import Calibration, PartCalibration
+from vivavoce.evaluation.calibration.seen import SeenScores
 from vivavoce.evaluation.scoring.recordings import RecordingScores, score_recordings
 from vivavoce.evaluation.scoring.trials import score_trials
 from vivavoce.evaluation.trials.making import make_trials
-from vivavoce.evaluation.trials.table import NONTARGET, TARGET, Trial, references
+from vivavoce.evaluation.trials.table import Trials, references
 from vivavoce.features.store import FeatureStore
 from vivavoce.models.joint import JointModel
 from vivavoce.training.config import Metric, Task
@@ -30,9 +33,8 @@ class ValidationSplit:
         """Make the trials of ``rows``, if the speaker task is one of ``tasks``."""
         self.rows = list(rows)
         self.tasks = tasks
-        self.trials: list[Trial] = make_trials(self.rows, enrol=ENROL, seed=seed) if "speaker" in tasks else []
-        labels = np.array([trial.label for trial in self.trials])
-        self.is_target, self.is_nontarget = labels == TARGET, labels == NONTARGET
+        self.trials = make_trials(self.rows, enrol=ENROL, seed=seed) if "speaker" in tasks else Trials.of([])
+        self.is_target, self.is_nontarget = self.trials.is_target, self.trials.is_nontarget
         self.kinds = np.array([row.meta.kind.value for row in rows])
         self.is_live = self.kinds == "live"
         self.is_attack = np.array([row.meta.kind.is_spoof for row in rows])
@@ -132,12 +134,20 @@ class Validation(ValidationSplit):
     def calibrate(self, model: JointModel) -> Calibration:
         """Fit thresholds and likelihood ratios on recordings as they are verified: whole."""
         scores = self.score(model)
-        speakers = [row.speaker for row in self.rows]
-        heard = "liveness" in self.tasks
-        return Calibration(
-            speaker=PartCalibration.fit(scores.target, scores.nontarget) if "speaker" in self.tasks else None,
-            liveness=calibrate_liveness(model, self.store, self.is_live, self.is_attack, speakers) if heard else None,
-        )
+        speaker = liveness = None
+        if "speaker" in self.tasks:
+            part = PartCalibration.fit(scores.target, scores.nontarget)
+            enrolled, _, _ = self.trials.with_speakers(self.rows).speaker_codes()
+            who = np.concatenate([enrolled[self.is_target], enrolled[self.is_nontarget]])
+            speaker = part.model_copy(update={"seen": _ranges(scores.target, scores.nontarget, who)})
+        if "liveness" in self.tasks:
+            speakers = np.array([row.speaker for row in self.rows])
+            part = calibrate_liveness(model, self.store, self.is_live, self.is_attack, speakers.tolist())
+            answered = self.store.usable
+            codes = np.unique(speakers, return_inverse=True)[1]
+            who = np.concatenate([codes[self.is_live & answered], codes[self.is_attack & answered]])
+            liveness = part.model_copy(update={"seen": _ranges(scores.live, scores.attack, who)})
+        return Calibration(speaker=speaker, liveness=liveness)
 
     def _refuse_no_numbers(self, scores: RecordingScores) -> None:
         """Refuse scores that are not finite; where a probe is not usable, NaN is the right answer."""
@@ -153,3 +163,9 @@ class Validation(ValidationSplit):
                     f"numbers ({self.rows[spoilt[0]].id} is the first); lower training.learning_rate, or set "
                     "training.precision=float32."
                 )
+
+
+def _ranges(genuine: np.ndarray, others: np.ndarray, who: np.ndarray) -> dict[str, SeenScores]:
+    """What drift will be told by: the ranges of both classes, whose speakers are ``who`` in this order."""
+    is_target = np.arange(len(who)) < len(genuine)
+    return seen_scores(Scored(np.concatenate([genuine, others]), is_target, Known(), who, who))

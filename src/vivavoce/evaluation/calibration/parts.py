@@ -5,15 +5,15 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.optimize import minimize
-from scipy.special import expit, logit
+from scipy.special import logit
 
-from vivavoce.errors import UserError
+from vivavoce.evaluation.calibration.decision import Decision
+from vivavoce.evaluation.calibration.known import Known
+from vivavoce.evaluation.calibration.logistic import Floats, LogisticCalibration, checked, fit_line
+from vivavoce.evaluation.calibration.maps import NOTHING, Counted, RatioMaps
+from vivavoce.evaluation.calibration.seen import SeenScores
 from vivavoce.evaluation.metrics.detection import eer
 
-# Per standard deviation of the scores. Scores that rank the wrong way round then say "no evidence" (a ratio near 1)
-# instead of turning the order of recordings over.
-MIN_SCALE = 1e-3
 # Steps of 0.05 over the growth of evidence with duration: a few validation speakers tell it no better.
 GROWTH_STEPS = 21
 # Where too few speakers are there to measure it: one speaker's recordings share face, voice, phone and room.
@@ -22,52 +22,16 @@ DEFAULT_CORRELATION = 0.5
 LEAST_SPEAKERS = 10
 
 
-class LogisticCalibration(BaseModel):
-    """A rising line from score to natural-log likelihood ratio: ``scale * score + offset``."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    scale: float = Field(gt=0, allow_inf_nan=False, description="nats per unit of score")
-    offset: float = Field(allow_inf_nan=False, description="nats")
-
-    @classmethod
-    def fit(cls, targets: ArrayLike, nontargets: ArrayLike, prior: float = 0.5) -> Self:
-        """Fit by logistic regression, each class weighted so that together they stand for ``prior``.
-
-        Platt's softened labels, ``(n + 1) / (n + 2)`` and ``1 / (n + 2)``, keep the line finite where the classes are
-        separable, and modest where there are few trials.
-
-        Args:
-            targets: scores of target trials, ``(targets,)``.
-            nontargets: scores of non-target trials, ``(nontargets,)``.
-            prior: the share of targets to calibrate for, inside (0, 1).
-
-        Raises:
-            UserError: a class is missing or holds a score that is not finite.
-
-        Source: Brümmer & du Preez, "Application-independent evaluation of speaker detection", Computer Speech &
-        Language 20, 2006 (prior weighting); Platt 1999 and Lin, Lin & Weng 2007 (labels, stable form).
-        """
-        scale, offset = _fit_line(_class("target", targets), _class("non-target", nontargets), prior)
-        return cls(scale=scale, offset=offset)
-
-    def log_likelihood_ratio(self, scores: ArrayLike) -> NDArray[np.float64]:
-        """Turn scores into natural-log likelihood ratios of the same shape."""
-        return self.scale * np.asarray(scores, np.float64) + self.offset
-
-    def probability(self, scores: ArrayLike, prior: float = 0.5) -> NDArray[np.float64]:
-        """Turn scores into posterior probabilities of the target class, for a prior inside (0, 1)."""
-        return expit(self.log_likelihood_ratio(scores) + logit(prior))
-
-
-class PartCalibration(LogisticCalibration):
+class PartCalibration(LogisticCalibration, Counted):
     """What one question (the speaker's, or the mouth's) learned on the validation split."""
 
-    threshold: float = Field(allow_inf_nan=False, description="accept where score >= threshold: the EER point")
+    threshold: float = Field(
+        allow_inf_nan=False, description="accept where score >= threshold: the EER point, or a rule's"
+    )
     eer: float = Field(ge=0, le=1, description="equal error rate on the split it was fitted on")
-    n_target: int = Field(gt=0, description="target (or live) scores it was fitted on")
-    n_nontarget: int = Field(gt=0, description="non-target (or attack) scores it was fitted on")
     source: Literal["validation"] = "validation"
+    maps: RatioMaps | None = Field(default=None, description="in place of the line; None: the line")
+    seen: dict[str, SeenScores] = Field(default={}, description="scores of each class; none: of an earlier version")
 
     @classmethod
     def fit(cls, targets: ArrayLike, nontargets: ArrayLike, prior: float = 0.5) -> Self:
@@ -76,8 +40,8 @@ class PartCalibration(LogisticCalibration):
         Raises:
             UserError: a class is missing or holds a score that is not finite.
         """
-        genuine, others = _class("target", targets), _class("non-target", nontargets)
-        scale, offset = _fit_line(genuine, others, prior)
+        genuine, others = checked("target", targets), checked("non-target", nontargets)
+        scale, offset = fit_line(genuine, others, prior)
         rate, threshold = eer(genuine, others)
         return cls(
             scale=scale, offset=offset, threshold=threshold, eer=rate, n_target=genuine.size, n_nontarget=others.size
@@ -87,17 +51,29 @@ class PartCalibration(LogisticCalibration):
         """Tell which scores reach the threshold."""
         return np.asarray(scores, np.float64) >= self.threshold
 
-    def evidence(self, scores: ArrayLike) -> NDArray[np.float64]:
+    def ratios(self, scores: ArrayLike, known: Known = NOTHING) -> Floats:
+        """Log-likelihood ratios, nats, of the shape of ``scores``, for what is known of the recordings."""
+        grown = self.grown(scores, known)
+        return self.log_likelihood_ratio(grown) if self.maps is None else self.maps.ratios(grown, known)
+
+    def evidence(self, scores: ArrayLike, known: Known = NOTHING) -> Floats:
         """Log-likelihood ratios, nats, no surer than the validation split can vouch for."""
-        return self.bounded(self.log_likelihood_ratio(scores))
+        if self.maps is not None:
+            return self.maps.evidence(self.grown(scores, known), known)
+        return self.bounded(self.ratios(scores, known))
 
-    def bounded(self, ratios: ArrayLike) -> NDArray[np.float64]:
-        """Bound log-likelihood ratios: n trials without an error do not show a rate below about 1 in n + 1.
+    def margin(self, scores: ArrayLike, known: Known = NOTHING) -> Floats:
+        """How far scores lie above the threshold of this question alone, nats by its line; at 0 it is reached."""
+        return self.scale * self.grown(np.asarray(scores, np.float64) - self.threshold, known)
 
-        Source: Laplace's rule of succession; bounding ratios by the sample behind them: Vergeer et al., "Numerical
-        likelihood ratios outputted by LR systems are often based on extrapolation", Science & Justice 56, 2016.
-        """
-        return np.clip(np.asarray(ratios, np.float64), -np.log1p(self.n_target), np.log1p(self.n_nontarget))
+    def score_at(self, ratio: float, known: Known = NOTHING) -> Floats:
+        """The lowest score whose ratio reaches so many nats, for what is known of a recording."""
+        found = (ratio - self.offset) / self.scale if self.maps is None else self.maps.score_at(ratio, known)
+        return np.asarray(found) / self.grown(1.0, known)
+
+    def grown(self, scores: ArrayLike, known: Known = NOTHING) -> Floats:
+        """Scores as the line and the maps take them."""
+        return np.asarray(scores, np.float64)
 
 
 class LivenessCalibration(PartCalibration):
@@ -132,7 +108,7 @@ class LivenessCalibration(PartCalibration):
         Raises:
             UserError: a class is missing or holds a score that is not finite.
         """
-        genuine, others = _class("target", live), _class("non-target", attack)
+        genuine, others = checked("target", live), checked("non-target", attack)
         seconds = np.concatenate([np.asarray(live_s, np.float64), np.asarray(attack_s, np.float64)])
         reference = float(np.exp(np.log(seconds).mean()))
         scores, sizes = np.concatenate([genuine, others]), genuine.size
@@ -140,7 +116,7 @@ class LivenessCalibration(PartCalibration):
         def fitted(growth: float) -> tuple[float, float, float]:
             """Cross-entropy, scale and offset at one power."""
             grown = scores * (seconds / reference) ** growth
-            scale, offset = _fit_line(grown[:sizes], grown[sizes:], prior)
+            scale, offset = fit_line(grown[:sizes], grown[sizes:], prior)
             odds = scale * grown + offset + logit(prior)
             true, false = np.logaddexp(0, -odds[:sizes]).mean(), np.logaddexp(0, odds[sizes:]).mean()
             return float(prior * true + (1 - prior) * false), scale, offset
@@ -149,10 +125,14 @@ class LivenessCalibration(PartCalibration):
         _, scale, offset, growth = min(found)
         return self.model_copy(update={"scale": scale, "offset": offset, "growth": growth, "reference_s": reference})
 
-    def evidence_of(self, scores: ArrayLike, seconds: ArrayLike) -> NDArray[np.float64]:
+    def evidence_of(self, scores: ArrayLike, seconds: ArrayLike) -> Floats:
         """Log-likelihood ratios, nats, of scores of recordings that are so many seconds long; bounded."""
-        grown = np.asarray(scores, np.float64) * (np.asarray(seconds, np.float64) / self.reference_s) ** self.growth
-        return self.bounded(self.log_likelihood_ratio(grown))
+        return self.evidence(scores, Known(seconds=seconds))
+
+    def grown(self, scores: ArrayLike, known: Known = NOTHING) -> Floats:
+        """Scores as the line and the maps take them: more, the longer the recording."""
+        seconds = self.reference_s if known.seconds is None else known.seconds
+        return np.asarray(scores, np.float64) * (np.asarray(seconds, np.float64) / self.reference_s) ** self.growth
 
 
 class Calibration(BaseModel):
@@ -165,6 +145,57 @@ class Calibration(BaseModel):
 
     speaker: PartCalibration | None = None
     liveness: LivenessCalibration | None = None
+    decision: Decision | None = Field(
+        default=None, description="None: as training leaves a run, the liveness threshold first, then the speaker's"
+    )
+
+    @property
+    def measures(self) -> frozenset[str]:
+        """Names of the quality measures that the maps go by."""
+        maps = [part.maps for part in (self.speaker, self.liveness) if part is not None and part.maps is not None]
+        return frozenset(name for one in maps for name in one.measures)
+
+    @property
+    def threshold(self) -> float:
+        """What `fused` must reach for a trial to be accepted, nats."""
+        if self.decision is not None:
+            return self.decision.threshold
+        if self.liveness is not None or self.speaker is None:
+            return 0.0
+        return float(self.speaker.log_likelihood_ratio(self.speaker.threshold))
+
+    def fused(
+        self,
+        speaker_scores: ArrayLike,
+        liveness_scores: ArrayLike,
+        seconds: ArrayLike | None = None,
+        known: Known | None = None,
+    ) -> Floats:
+        """One score a trial, nats: accepted where it reaches `threshold`.
+
+        Without a `decision` it is the lesser of what the two scores have above their thresholds. Of a run that knows
+        no liveness it is the speaker's log-likelihood ratio.
+
+        Args:
+            speaker_scores: cosines, ``(trials,)``; not looked at where the run knows no speakers.
+            liveness_scores: logits of the test recordings, ``(trials,)``; NaN is no answer, and gives none here.
+            seconds: how long each test recording is, ``(trials,)``; None: as ``known`` says.
+            known: what else is known of each test recording, ``(trials,)``.
+        """
+        about = known or Known()
+        if seconds is not None:
+            about = Known(seconds, about.conditions, about.measures)
+        if self.decision is None and self.liveness is not None:
+            mouth = self.liveness.margin(liveness_scores, about)
+            return mouth if self.speaker is None else np.minimum(self.speaker.margin(speaker_scores, about), mouth)
+        if self.liveness is None:
+            if self.speaker is None:
+                return np.full(np.shape(speaker_scores), np.nan)
+            return self.speaker.ratios(speaker_scores, about)
+        mouth = self.liveness.ratios(liveness_scores, about)
+        if self.speaker is None or self.decision is None or self.decision.fusion is None:
+            return mouth
+        return self.decision.fusion.fuse(self.speaker.ratios(speaker_scores, about), mouth)
 
 
 def intraclass_correlation(values: ArrayLike, speakers: ArrayLike) -> float:
@@ -191,43 +222,3 @@ def intraclass_correlation(values: ArrayLike, speakers: ArrayLike) -> float:
     found = (between - within) / (between + (size - 1) * within) if between + within > 0 and len(names) > 1 else 0.0
     found = float(np.clip(found, 0, 1))
     return found if len(names) >= LEAST_SPEAKERS else max(found, DEFAULT_CORRELATION)
-
-
-def _class(name: str, scores: ArrayLike) -> NDArray[np.float64]:
-    array = np.asarray(scores, np.float64).ravel()
-    if not array.size:
-        raise UserError(
-            f"Calibration needs target and non-target scores, but the validation split has no {name} score; "
-            "give the validation split more speakers or recordings."
-        )
-    if not np.isfinite(array).all():
-        raise UserError(f"The validation split has {name} scores that are not finite; lower the learning rate.")
-    return array
-
-
-def _fit_line(targets: NDArray[np.float64], nontargets: NDArray[np.float64], prior: float) -> tuple[float, float]:
-    if not 0 < prior < 1:
-        raise ValueError(f"prior={prior} must lie inside (0, 1)")
-    scores = np.concatenate([targets, nontargets])
-    centre, spread = float(scores.mean()), float(scores.std()) or 1.0
-    x = (scores - centre) / spread
-    is_target = np.arange(scores.size) < targets.size
-    label = np.where(is_target, (targets.size + 1) / (targets.size + 2), 1 / (nontargets.size + 2))
-    weight = np.where(is_target, prior / targets.size, (1 - prior) / nontargets.size)
-
-    def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        z = line[0] * x + line[1] + logit(prior)
-        value = float(weight @ (np.logaddexp(0, z) - label * z))
-        slope = weight * (expit(z) - label)
-        return value, np.array([slope @ x, slope.sum()])
-
-    found = minimize(
-        loss,
-        np.array([1.0, 0.0]) if x.any() else np.array([MIN_SCALE, 0.0]),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(MIN_SCALE, None), (None, None)],
-        options={"gtol": 1e-9, "ftol": 1e-14, "maxiter": 500},
-    )
-    scale = float(found.x[0]) / spread
-    return scale, float(found.x[1]) - scale * centre
