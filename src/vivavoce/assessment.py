@@ -1,27 +1,45 @@
-"""Evaluate a run on a manifest and write the report."""
+"""Evaluate a run on a manifest and write the report; or only score it, for a comparison."""
 
 import hashlib
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from vivavoce.corpus.manifest import Row, read_rows
-from vivavoce.corpus.metadata import Kind
 from vivavoce.errors import UserError
+from vivavoce.evaluation.cards import Card, model_card
 from vivavoce.evaluation.evaluate import evaluate_rows
+from vivavoce.evaluation.judging import score_rows, trial_scores
 from vivavoce.evaluation.report.page import write_report
-from vivavoce.evaluation.report.plots import EchoView
 from vivavoce.evaluation.report.results import Demonstration, EvaluationResult
-from vivavoce.evaluation.trials.files import read_trials
+from vivavoce.evaluation.scores import TrialScores
+from vivavoce.evaluation.scoring.quality import measure_quality
+from vivavoce.evaluation.trials.files import read_trials_of
 from vivavoce.evaluation.trials.making import make_trials
-from vivavoce.evaluation.trials.table import references
-from vivavoce.features.front_end import VOICE_HZ, Wave, read_wave
+from vivavoce.evaluation.trials.table import Trials
+from vivavoce.exhibits import exhibit, live_and_replayed
 from vivavoce.features.offline import open_store
+from vivavoce.features.store import FeatureStore
 from vivavoce.leakcheck import check_evaluation
-from vivavoce.signal.picture import doppler_spectrogram
 from vivavoce.verifier import LoadedRun, load_run
+
+INTENDED = (
+    "comparing systems, and judging whether one is good enough for the people, phones and attacks of these recordings; "
+    "other people, phones and attacks need an evaluation of their own"
+)
+
+
+@dataclass(frozen=True)
+class Assessed:
+    """A run and the recordings that it is judged on."""
+
+    run: LoadedRun
+    manifest: Path
+    rows: Sequence[Row]
+    store: FeatureStore
+    digest: str  # SHA-256 of the manifest
+    notes: Sequence[str]  # of what the run was trained on, too
 
 
 def evaluate(
@@ -40,7 +58,7 @@ def evaluate(
     Args:
         run: a run folder, or a loaded run.
         manifest: recordings of speakers that the run has not seen.
-        trials: CSV with the columns ``enrol``, ``test``, ``label``; ``None`` makes a balanced list.
+        trials: a list that `read_trials` reads; ``None`` makes one.
         report: where to write the HTML report; ``None``: ``report.html`` in the run folder.
         liveness_crop_s: judge liveness on the middle of each recording, this many seconds.
         demonstrations: verdicts on single recordings to show on top of the report.
@@ -50,85 +68,109 @@ def evaluate(
     Raises:
         UserError: the run, the manifest or the trials cannot be used, or the run was trained on some of it.
     """
-    loaded = run if isinstance(run, LoadedRun) else load_run(run)
-    manifest = Path(manifest)
-    rows = read_rows(manifest)
-    notes = check_evaluation(rows, manifest, loaded.config.data, loaded.folder.fingerprints, allow_leak)
-    if loaded.calibration.speaker is None:
-        if trials is not None:
-            raise UserError(f"{loaded.folder.path} was trained without the speaker task; leave the trials out.")
-        pairs = []
-    elif trials is None:
-        pairs = make_trials(rows, seed=loaded.config.seed)
-    else:
-        pairs = read_trials(Path(trials), references(rows))
-    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
-    folder = loaded.folder.features / f"evaluation-{digest[:12]}"
-    store = open_store(rows, loaded.config.front_end, folder, loaded.config.training.workers)
-    again = ["vivavoce", "evaluate", str(loaded.folder.path), str(manifest)]
+    found = _open(run, manifest, allow_leak)
+    loaded, rows = found.run, found.rows
+    given = ["vivavoce", "evaluate", str(loaded.folder.path), str(manifest)]
+    again = shlex.join([*given, *(["--trials", str(trials)] if trials else [])])
     result = evaluate_rows(
         loaded.model,
         loaded.calibration,
         rows,
-        store,
-        pairs,
+        found.store,
+        _trials(loaded, rows, trials),
         run_id=loaded.folder.path.name,
-        data_name=manifest.name,
-        command=command or shlex.join([*again, *(["--trials", str(trials)] if trials else [])]),
+        data_name=found.manifest.name,
+        command=command or again,
         liveness_crop_s=liveness_crop_s,
+        snr_db=measure_quality(rows).of("snr_db"),
         seed=loaded.config.seed,
     )
     weights = hashlib.sha256(loaded.folder.best_weights.read_bytes()).hexdigest()
+    thresholds = hashlib.sha256(loaded.folder.calibration.read_bytes()).hexdigest()
     result = result.model_copy(
         update={
             "demonstrations": list(demonstrations),
-            "notes": [*result.notes, *notes],
+            "notes": [*result.notes, *found.notes],
             "config": loaded.config.model_dump(mode="json"),
-            "hashes": {"manifest": digest[:16], "weights": weights[:16]},
+            "hashes": {"manifest": found.digest[:16], "weights": weights[:16], "calibration": thresholds[:16]},
+            "model_card": _model_card(loaded),
+            "worst": exhibit(result.worst, rows),
         }
     )
     path = Path(report) if report else loaded.folder.report
-    live, replayed = _views(rows)
+    live, replayed = live_and_replayed(rows)
     write_report(result, path, metrics=loaded.folder.read_metrics(), live=live, replayed=replayed)
     return result, path
 
 
-def _views(rows: Sequence[Row]) -> tuple[EchoView | None, EchoView | None]:
-    """Both bands of a live recording and of a replay: the same words if it can be, near the phone, on a stand."""
+def run_scores(
+    run: Path | str | LoadedRun,
+    manifest: Path | str,
+    trials: Trials | Path | str | None = None,
+    *,
+    name: str | None = None,
+    allow_leak: bool = False,
+) -> TrialScores:
+    """Score trials with a run, without a report.
 
-    def nearest(kind: Kind, words: object = None) -> tuple[Row, Wave] | None:
-        candidates = [row for row in rows if row.meta.kind is kind]
-        candidates.sort(
-            key=lambda row: (_words(row) != words, row.meta.posture != "stand", row.meta.distance_cm or 0.0)
-        )
-        waves = ((row, read_wave(row)) for row in candidates)
-        return next(((row, wave) for row, wave in waves if wave.quality.usable), None)
+    Args:
+        run: a run folder, or a loaded run.
+        manifest: recordings of speakers that the run has not seen.
+        trials: the trials, or a list that `read_trials` reads; ``None`` makes them.
+        name: what to call the run; ``None``: as its folder.
+        allow_leak: score recordings that it was trained on, too.
 
-    replay = nearest(Kind.REPLAY_STAND)
-    live = nearest(Kind.LIVE, _words(replay[0]) if replay else None)
-    return _view(live, "A living mouth"), _view(replay, "A replayed recording")
-
-
-def _words(row: Row) -> object:
-    return (row.meta.model_extra or {}).get("source") or row.text
-
-
-def _view(found: tuple[Row, Wave] | None, title: str) -> EchoView | None:
-    if found is None:
-        return None
-    row, wave = found
-    times, freqs, level = doppler_spectrogram(wave.samples, wave.rate, wave.tones_hz)
-    voice_times, envelope = _envelope(wave.samples, wave.rate)
-    at = f", {row.meta.distance_cm:.0f} cm" if row.meta.distance_cm else ""
-    return EchoView(f"{title} ({row.meta.kind.value}{at})", times, freqs, level, voice_times, envelope)
+    Raises:
+        UserError: the run, the manifest or the trials cannot be used, the run compares nobody, or was trained on some
+            of the recordings.
+    """
+    found = _open(run, manifest, allow_leak)
+    loaded = found.run
+    if loaded.calibration.speaker is None:
+        raise UserError(f"{loaded.folder.path} was trained without the speaker task and scores no trials.")
+    pairs = trials if isinstance(trials, Trials) else _trials(loaded, found.rows, trials)
+    scored = score_rows(loaded.model, loaded.calibration, found.rows, found.store, pairs)
+    return trial_scores(name or loaded.folder.path.name, scored, loaded.calibration)
 
 
-def _envelope(samples: np.ndarray, rate: int, hop_s: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
-    """Level of the voice band in dB, every ``hop_s``."""
-    import soxr
+def _open(run: Path | str | LoadedRun, manifest: Path | str, allow_leak: bool) -> Assessed:
+    loaded = run if isinstance(run, LoadedRun) else load_run(run)
+    path = Path(manifest)
+    rows = read_rows(path)
+    notes = check_evaluation(rows, path, loaded.config.data, loaded.folder.fingerprints, allow_leak)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    folder = loaded.folder.features / f"evaluation-{digest[:12]}"
+    store = open_store(rows, loaded.config.front_end, folder, loaded.config.training.workers)
+    return Assessed(loaded, path, rows, store, digest, notes)
 
-    voice = soxr.resample(samples, rate, VOICE_HZ)
-    hop = round(VOICE_HZ * hop_s)
-    frames = voice[: len(voice) // hop * hop].reshape(-1, hop)
-    level = 10 * np.log10(np.square(frames).mean(axis=1) + 1e-10)
-    return (np.arange(len(level)) + 0.5) * hop_s, level
+
+def _trials(loaded: LoadedRun, rows: Sequence[Row], trials: Path | str | None) -> Trials:
+    if loaded.calibration.speaker is None:
+        if trials is not None:
+            raise UserError(f"{loaded.folder.path} was trained without the speaker task; leave the trials out.")
+        return Trials.of([])
+    return make_trials(rows, seed=loaded.config.seed) if trials is None else read_trials_of(Path(trials), rows)
+
+
+def _model_card(loaded: LoadedRun) -> Card:
+    model, config = loaded.model, loaded.config
+    parameters = {
+        name: sum(weight.numel() for weight in part.parameters())
+        for name, part in (("trunk", model.trunk), ("head", model.head))
+    }
+    named = {
+        "name": config.model.name,
+        "trunk": config.model.trunk.type,
+        "embedding": f"{model.trunk.embedding_dim} dimensions",
+        "liveness head": config.model.head.type,
+        "begun with": config.model.pretrained or "random weights",
+    }
+    lines = loaded.folder.read_metrics()
+    trained = {
+        "tasks": " and ".join(config.training.tasks),
+        "training manifest": str(config.data.train),
+        "validation manifest": str(config.data.validation),
+        "epochs": str(max((line["epoch"] for line in lines), default=0)),
+        "seed": str(config.seed),
+    }
+    return model_card(parameters, named, trained, INTENDED)

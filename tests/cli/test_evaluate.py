@@ -46,6 +46,24 @@ def test_json_is_one_document_with_all_figures(evaluated, tiny, run):
     assert absent["counts"]["abstain"] == len(tiny.recordings("probe_absent"))
 
 
+def test_a_handful_of_trials_gives_intervals_and_no_figures(evaluated):
+    printed = evaluated.json
+    measures = [*printed["speaker_measures"], *printed["system_measures"], *printed["liveness_measures"]]
+    assert {"eer", "min_dcf", "cllr", "sasv_eer", "min_a_dcf", "t_eer", "iapar", "bpcer_at_apcer", "apcer"} <= {
+        measure["key"] for measure in measures
+    }
+    few = [measure for measure in measures if min(measure["trials"].values()) < 10]
+    assert few
+    for measure in few:
+        assert measure["value"] is None
+        assert 0 <= measure["low"] <= measure["high"]
+    assert all(measure["value"] is not None for measure in measures if measure not in few)
+    assert printed["decision"]["thresholds"].keys() == {"speaker", "liveness", "fused, nats"}
+    assert printed["data_card"]["Recordings"]["ultrasound"] == "simulated"
+    assert printed["model_card"]["Model"]["liveness head"] == "lstm"
+    assert printed["hashes"].keys() == {"manifest", "weights", "calibration"}
+
+
 def test_the_report_stands_alone(evaluated, run):
     html = (run / "report.html").read_text()
     assert not re.search(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", html)
@@ -141,7 +159,11 @@ def test_the_table_shows_names_and_intervals_whole_on_eighty_columns(monkeypatch
     monkeypatch.setattr(evaluate, "out", Console(width=80))
     widest = {"value": 1.0, "low": 1.0, "high": 1.0}
     row = {"species": "recorded_ultrasound", "n_live": 4800, "n_spoof": 1200}
-    evaluate.show_evaluation({"liveness": [row | dict.fromkeys(("eer", "apcer", "bpcer"), widest)], "report": "r"})
+    keys = (("eer", row["species"]), ("apcer", row["species"]), ("bpcer", None))
+    measures = [{"key": key, "species": species, **widest} for key, species in keys]
+    evaluate.show_evaluation(
+        {"liveness": [row], "liveness_measures": measures, "speaker_measures": [], "system_measures": [], "report": "r"}
+    )
     printed = capsys.readouterr().out
     assert "recorded_ultrasound" in printed
     assert printed.count("100.0 %") == 3

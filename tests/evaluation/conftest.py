@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from vivavoce.evaluation.report.plots import EchoView
+from vivavoce.evaluation.report.echoes import EchoView
 from vivavoce.evaluation.report.results import Demonstration, EvaluationResult
 from vivavoce.evaluation.report.summaries import (
     collect_scores,
@@ -25,7 +25,7 @@ SPECIES = {
     "shifted": -0.3,
     "recorded_ultrasound": -0.2,
 }
-
+EVERY_SPECIES = SPECIES | {"replay_moving": -1.6, "mouthing": 0.2, "tts": -3.1, "spliced": -0.6}
 
 SHOWN = ("file", "truth", "verdict", "expected", "speaker_score", "liveness_score", "reason")
 MOVES, STILL = "The voice is the user's and the mouth moves with it.", "The echo does not move with the words."
@@ -52,7 +52,7 @@ def make_result(seed: int = 7, species: tuple[str, ...] = tuple(SPECIES), n_spea
 
     kinds = np.concatenate([np.repeat("live", n_speakers * each)] + [np.repeat(s, n_speakers * 4) for s in species])
     who = np.concatenate([np.repeat(names, each)] + [np.repeat(names, 4) for _ in species])
-    means = {"live": 2.0, **SPECIES}
+    means = {"live": 2.0, **EVERY_SPECIES}
     handheld = (rng.random(kinds.size) < 0.5) & (kinds != "replay_stand") | (kinds == "replay_handheld")
     liveness = rng.normal([means[k] for k in kinds], 0.8 + 0.5 * handheld)
     liveness[rng.random(kinds.size) < 0.02] = np.nan
@@ -69,7 +69,7 @@ def make_result(seed: int = 7, species: tuple[str, ...] = tuple(SPECIES), n_spea
     verdicts = np.concatenate([answered, strangers, np.repeat("abstain", 40)])
     return EvaluationResult(
         run_id="ecapa-lstm-2f9c",
-        date="2026-03-14 15:09 UTC",
+        date="2026-03-14T15:09:26+00:00",
         command="vivavoce evaluate runs/ecapa-lstm data/test.jsonl.gz --trials data/trials.csv --json",
         data_name="test.jsonl.gz",
         simulated=True,
@@ -113,7 +113,7 @@ def make_metrics(epochs: int = 12) -> list[dict[str, object]]:
 def make_views(seed: int = 1) -> tuple[EchoView, EchoView]:
     """A live recording whose echo moves with the voice, and one whose echo stands still."""
     rng = np.random.default_rng(seed)
-    times = np.arange(300) * 0.01 + 0.005
+    times = np.asarray(np.arange(300) * 0.01 + 0.005, np.float64)
     doppler, mels = np.linspace(-70, 70, 57), np.linspace(0, 8000, 80)
     envelope = np.clip(np.sin(2 * np.pi * 3.1 * times) * np.sin(2 * np.pi * 0.4 * times), 0, None)
     voice = -70 + 55 * envelope * np.exp(-mels[:, None] / 4000) + rng.normal(0, 2, (80, 300))

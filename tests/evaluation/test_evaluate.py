@@ -168,7 +168,7 @@ def test_one_speaker_alone_is_refused(model):
 
 
 def test_no_trials_are_refused(model, store):
-    with pytest.raises(UserError, match="no trial"):
+    with pytest.raises(UserError, match="no target and no non-target trial"):
         evaluated(model, store, trials=[])
 
 

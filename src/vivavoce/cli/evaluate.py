@@ -50,19 +50,32 @@ def show_evaluation(result: dict[str, Any]) -> None:
     from rich.box import SIMPLE
     from rich.table import Column, Table
 
-    if speaker := result.get("speaker"):
-        out.print(f"Speaker EER [bold]{_percent(speaker['eer'])}[/] over {speaker['n_target']} target trials")
+    voice = next((measure for measure in result["speaker_measures"] if measure["key"] == "eer"), None)
+    if voice is not None:
+        out.print(f"Speaker EER [bold]{_figure(voice)}[/] over {voice['trials']['target']} target trials")
+    for measure in result["system_measures"]:
+        if measure["key"] in ("false_rejects", "false_accepts", "attacks_accepted"):
+            out.print(f"System: {measure['name']} [bold]{_figure(measure)}[/]", highlight=False)
+    measured = {(measure["key"], measure["species"]): measure for measure in result["liveness_measures"]}
     # Without frames and with names that never break, eighty columns hold the longest name beside three full intervals.
     columns = (Column("Attack", no_wrap=True), "Live", "Attacks", "EER", "Attacks accepted", "Live rejected")
     table = Table(*columns, box=SIMPLE, show_edge=False, padding=(0, 1, 0, 0))
     for row in result["liveness"]:
-        rates = [_percent(row[name]) if row[name] else "–" for name in ("apcer", "bpcer")]
-        table.add_row(row["species"], str(row["n_live"]), str(row["n_spoof"]), _percent(row["eer"]), *rates)
+        found = [measured.get(key) for key in (("eer", row["species"]), ("apcer", row["species"]), ("bpcer", None))]
+        rates = [_figure(measure) if measure else "–" for measure in found]
+        table.add_row(row["species"], str(row["n_live"]), str(row["n_spoof"]), *rates)
     if result["liveness"]:
         out.print(table)
     for note in result.get("notes", []):
         out.print(f"[yellow]Note:[/] {note}", highlight=False, soft_wrap=True)
     out.print(f"Report: [bold]{result['report']}[/]", soft_wrap=True)
+
+
+def _figure(measure: dict[str, Any]) -> str:
+    """A rate with its interval; of too few trials the interval alone."""
+    if measure["value"] is None:
+        return f"few: {100 * measure['low']:.0f}–{100 * measure['high']:.0f} %"
+    return _percent(measure)
 
 
 def _evaluate_folds(run: Path, crop_s: float | None, allow_leak: bool, as_json: bool) -> None:

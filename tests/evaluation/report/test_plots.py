@@ -1,3 +1,5 @@
+import base64
+import io
 import re
 import xml.etree.ElementTree as ET
 
@@ -6,15 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from matplotlib.image import imread
 
+from vivavoce.evaluation.report.echoes import EchoView, echo_pictures, error_picture
 from vivavoce.evaluation.report.figure import Picture
-from vivavoce.evaluation.report.plots import (
-    EchoView,
-    det_picture,
-    echo_pictures,
-    histogram_picture,
-    training_pictures,
-)
+from vivavoce.evaluation.report.learning import training_pictures
+from vivavoce.evaluation.report.plots import det_picture, histogram_picture
+from vivavoce.evaluation.report.reliability import reliability_picture
+from vivavoce.evaluation.report.strips import axis_end, strip
+
+from .complete import complete_result, rate
 
 RNG = np.random.default_rng(0)
 HIGH, LOW = RNG.normal(3, 1, 300), RNG.normal(0, 1, 400)
@@ -45,7 +48,7 @@ def test_histogram_has_a_strip_a_kind_and_the_threshold() -> None:
     picture = histogram_picture("h", "T", ("live", HIGH), {"stand": LOW, "shifted": LOW + 1}, 1.5)
     _check(picture)
     texts = _texts(picture)
-    assert texts.count("live") == 2
+    assert texts.count("live") == 1
     assert {"stand", "shifted", "threshold", "score (higher: accepted)"} <= set(texts)
 
 
@@ -62,6 +65,23 @@ def test_det_curve_names_the_equal_error_rate() -> None:
     labels = [text for text in _texts(picture) if "EER" in text]
     assert labels[1] == "perfect, EER 0 %"
     assert re.fullmatch(r"hard, EER 1\d\.\d %", labels[0])
+
+
+def test_det_curves_of_all_species_look_different_and_the_worst_is_named_first() -> None:
+    curves = {f"species {number}": (HIGH, LOW + 0.2 * number) for number in range(9)}
+    picture = det_picture("d", "T", {"all": (HIGH, LOW + 1), **curves}, pooled="all")
+    labels = [text.split(",")[0] for text in _texts(picture) if "EER" in text]
+    assert labels[0] == "species 8"
+    assert labels[-1] == "species 0"
+    assert len(labels) == 10
+    strokes = re.findall(r'style="fill: none; ([^"]*)"', picture.svg)
+    looks = [stroke for stroke in strokes if re.search(r"stroke-width: (1\.6|2\.4)", stroke)]
+    assert len(set(looks)) == 10
+
+
+def test_a_det_curve_goes_through_its_equal_error_rate() -> None:
+    few = det_picture("d", "T", {"x": (np.array([1.0, 2.0]), np.array([0.0, 1.5]))})
+    assert "x, EER 50.0 %" in _texts(few)
 
 
 def test_a_large_det_curve_stays_small() -> None:
@@ -120,3 +140,33 @@ def test_drawing_leaves_no_global_state() -> None:
     first = det_picture("d", "T", {"x": (HIGH, LOW)})
     assert dict(mpl.rcParams) == before
     assert det_picture("d", "T", {"x": (HIGH, LOW)}) == first
+
+
+def test_the_picture_of_an_error_keeps_noise_dark(views: tuple[EchoView, EchoView]) -> None:
+    svg = error_picture(views[1])
+    _check(Picture("error", "", "", svg))
+    image = re.findall(r'"data:image/png;base64,([^"]*)"', svg)[-1]
+    still = imread(io.BytesIO(base64.b64decode(image)))[..., :3].mean()
+    moving = re.findall(r'"data:image/png;base64,([^"]*)"', error_picture(views[0]))[-1]
+    bright = imread(io.BytesIO(base64.b64decode(moving)))[..., :3].max()
+    assert still < 0.45 < bright
+
+
+def test_reliability_shows_each_bin_with_its_count() -> None:
+    found = complete_result().reliability[0]
+    picture = reliability_picture(found)
+    _check(picture)
+    assert {str(point.count) for point in found.bins} <= set(_texts(picture))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 400).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_a_strip_stays_on_its_axis(counts: tuple[int, int]) -> None:
+    measure = rate("apcer", "APCER", *counts, "spoof")
+    end = axis_end([measure, None])
+    places = [float(place) for place in re.findall(r'x\d?="([\d.]+)%"', strip(measure, end))]
+    assert all(0 <= place <= 100 for place in places)
+    assert (measure.value is None) == ("circle" not in strip(measure, end))
+    if measure.value is not None:
+        assert measure.high is not None
+        assert max(measure.value, measure.high) <= end

@@ -1,54 +1,41 @@
 """The report of an evaluation: one HTML file that needs nothing else, neither network nor scripts."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 import yaml
+from markupsafe import Markup
 
 from vivavoce.corpus.metadata import Kind
-from vivavoce.evaluation.report.figure import Picture
-from vivavoce.evaluation.report.plots import (
-    EchoView,
-    det_picture,
-    echo_pictures,
-    histogram_picture,
-    species_labels,
-    training_pictures,
-)
-from vivavoce.evaluation.report.results import (
-    POOLED,
-    TRUTHS,
-    VERDICTS,
-    Estimate,
-    EvaluationResult,
-    LivenessResult,
-    SpeakerResult,
-    VerdictRow,
-    percent,
-)
+from vivavoce.evaluation.bootstrap import RESAMPLES
+from vivavoce.evaluation.measures import LEAST_TRIALS, Measure
+from vivavoce.evaluation.report import breakdowns, tables, wording
+from vivavoce.evaluation.report.cards import headline
+from vivavoce.evaluation.report.conclusion import abstains_always, conclude
+from vivavoce.evaluation.report.echoes import EchoView
+from vivavoce.evaluation.report.figure import BLUE, Picture
+from vivavoce.evaluation.report.glossary import used_terms
+from vivavoce.evaluation.report.observed import EXACT, accepted_attacks, accepted_others, refused_users
+from vivavoce.evaluation.report.pictures import draw_pictures
+from vivavoce.evaluation.report.results import VERDICTS, EvaluationResult, percent
+from vivavoce.evaluation.report.risk import judge_risks
+from vivavoce.evaluation.report.wording import RULE_OF_3
 from vivavoce.evaluation.trials.table import NONTARGET, TARGET
 from vivavoce.files import write_text
 from vivavoce.pages import page_environment
 
 TEMPLATE = "report.html.j2"
-VERDICT_WORDS = {
-    "accept": "accept",
-    "not_the_speaker": "not the speaker",
-    "not_live": "not live",
-    "abstain": "abstain",
-}
+AUDIO = re.compile(r"data:audio/[\w.+-]+;base64,[A-Za-z0-9+/=\s]*")
 
 
 @dataclass(frozen=True)
-class Card:
-    """One headline figure, in a plain sentence."""
+class Section:
+    """One section of the report; its id names the template that writes it."""
 
-    label: str
-    figure: str
-    detail: str
-    sentence: str
+    id: str
+    title: str
 
 
 def write_report(
@@ -74,85 +61,63 @@ def write_report(
     write_text(path, render_report(result, draw_pictures(result, metrics, live, replayed)))
 
 
-def draw_pictures(
-    result: EvaluationResult,
-    metrics: Sequence[Mapping[str, object]] = (),
-    live: EchoView | None = None,
-    replayed: EchoView | None = None,
-) -> list[Picture]:
-    """Draw every figure for which the result and the arguments hold the data, in the order of the report."""
-    scores, pictures = result.scores, []
-    if live is not None and replayed is not None:
-        pictures += echo_pictures(live, replayed)
-    attacks = {kind: values for kind, values in scores.liveness.items() if kind != Kind.LIVE and len(values)}
-    genuine = scores.liveness.get(Kind.LIVE.value)
-    if scores.speaker_target.size and scores.speaker_nontarget.size:
-        pair = (scores.speaker_target, scores.speaker_nontarget)
-        at = result.speaker.threshold if result.speaker else None
-        words = ("the user", {"other people": pair[1]})
-        pictures.append(histogram_picture("speaker-scores", "Speaker scores", (words[0], pair[0]), words[1], at))
-        pictures.append(det_picture("speaker-det", "Speaker error trade-off", {"speaker": pair}))
-    if genuine is not None and len(genuine) and attacks:
-        words = species_labels(list(attacks))
-        at = result.liveness_pooled.threshold if result.liveness_pooled else None
-        strips = {words[kind]: values for kind, values in attacks.items()}
-        curves = {words[kind]: (genuine, values) for kind, values in attacks.items()}
-        pictures.append(histogram_picture("liveness-scores", "Liveness scores", ("live", genuine), strips, at))
-        pictures.append(det_picture("liveness-det", "Liveness error trade-off", curves))
-    return [*pictures, *training_pictures(metrics)]
-
-
 def render_report(result: EvaluationResult, pictures: Sequence[Picture] = ()) -> str:
-    """Give the report as HTML text; everything from the result is escaped."""
+    """Give the report as HTML text; everything from the result is escaped but its own pictures."""
     environment = page_environment(Path(__file__).parent)
     environment.filters |= {
         "percent": percent,
-        "estimate": estimate,
-        "bounds": bounds,
-        "number": _number,
-        "groupby_condition": _conditions,
-        "truth": _truth,
-        "verdict": _verdict,
+        "day": wording.day,
+        "number": wording.number,
+        "truth": wording.truth_words,
+        "verdict": wording.verdict_words,
+        "measure": wording.measure_text,
+        "own_ids": own_ids,
+        "themed": themed,
+        "typeset": wording.typeset,
+        "audio": audio_source,
     }
+    environment.globals |= {"tables": tables, "breakdowns": breakdowns, "right_verdict": right_verdict}
+    measures = list(_measures(result))
     return environment.get_template(TEMPLATE).render(
         r=result,
+        conclusion=conclude(result),
         cards=headline(result),
-        pictures=pictures,
+        sections=list_sections(result, pictures),
+        pictures={picture.name: picture for picture in pictures},
+        risks=judge_risks(result),
+        terms=used_terms(measure.key for measure in measures),
         verdicts=VERDICTS,
-        right_verdict=right_verdict,
-        rule_of_3=_used_rule_of_3(result),
+        rule_of_3=f'"{RULE_OF_3}"' in result.model_dump_json(),
+        reliability_names=[f"reliability-{found.part}" for found in result.reliability],
+        exact=any(measure.method == EXACT for measure in measures),
+        again=_again(result),
+        resamples=RESAMPLES,
+        least_trials=LEAST_TRIALS,
         config=yaml.safe_dump(result.model_dump(mode="json")["config"], sort_keys=False, allow_unicode=True),
     )
 
 
-def headline(result: EvaluationResult) -> list[Card]:
-    """Give the figures that a reader must see first, as plain sentences."""
-    rows = {row.truth: row for row in result.verdicts if row.total}
-    cards = []
-    if TARGET in rows:
-        row = rows[TARGET]
-        turned = of_hundred(row.share("abstain"))
-        sentence = (
-            f"Of 100 recordings by the user, {of_hundred(row.share('accept'))} are accepted and {turned} get no answer."
-        )
-        cards.append(Card("User accepted", percent(row.share("accept")), _counts(row), sentence))
-    if NONTARGET in rows:
-        row = rows[NONTARGET]
-        sentence = f"Of 100 live recordings by another person, {of_hundred(row.share('accept'))} are accepted."
-        cards.append(Card("Others accepted", percent(row.share("accept")), _counts(row), sentence))
-    spoofs = [row for name, row in rows.items() if name in set(Kind) and Kind(name).is_spoof]
-    if spoofs:
-        pooled = VerdictRow(truth=POOLED, counts={v: sum(row.counts.get(v, 0) for row in spoofs) for v in VERDICTS})
-        worst = max(spoofs, key=lambda row: row.share("accept"))
-        sentence = f"Of 100 attacks with the user's voice, {of_hundred(pooled.share('accept'))} are accepted."
-        if len(spoofs) > 1 and worst.share("accept") > 0:
-            sentence += f" Most often: {_truth(worst.truth)} ({percent(worst.share('accept'))})."
-        cards.append(Card("Attacks accepted", percent(pooled.share("accept")), _counts(pooled), sentence))
-    if result.speaker:
-        cards.append(_speaker_card(result.speaker))
-    if result.liveness_pooled:
-        cards.append(_liveness_card(result.liveness_pooled, result.liveness))
-    return cards
+def list_sections(result: EvaluationResult, pictures: Sequence[Picture] = ()) -> list[Section]:
+    """Give the sections for which there are data, in their order."""
+    names = {picture.name for picture in pictures}
+    decided = bool(result.verdicts) and not abstains_always(result)
+    liveness = bool(result.liveness or result.liveness_measures) or "liveness-det" in names
+    present = {
+        "demonstrations": ("Shown to the finished system", bool(result.demonstrations)),
+        "verdicts": ("The four verdicts", bool(result.verdicts)),
+        "system": ("The whole system", (decided and bool(result.system_measures)) or "system-det" in names),
+        "speaker": ("Who is speaking", bool(tables.speaker_measures(result)) or "speaker-det" in names),
+        "liveness": ("Is a living mouth saying it", liveness),
+        "calibration": ("Thresholds and calibration", bool(result.decision or result.reliability)),
+        "breakdowns": ("For whom and where it works", bool(result.breakdowns or result.conditions)),
+        "errors": ("The worst errors", bool(result.worst)),
+        "abstentions": ("No answer", any(row.reasons for row in result.abstentions)),
+        "data": ("Data card", bool(result.data or result.data_card)),
+        "model": ("Model card", bool(result.model_card) or bool({"losses", "schedule"} & names)),
+        "method": ("How to read the figures", bool(result.data)),
+        "again": ("To get this report again", True),
+    }
+    return [Section(name, title) for name, (title, shown) in present.items() if shown]
 
 
 def right_verdict(truth: str) -> str:
@@ -164,77 +129,40 @@ def right_verdict(truth: str) -> str:
     return "not_live" if Kind(truth).is_spoof else "abstain"
 
 
-def of_hundred(share: float) -> str:
-    """Say how many of a hundred a share (0–1) is, without rounding to none or to all."""
-    if share in (0, 1):
-        return "all" if share else "none"
-    if share < 0.005:
-        return "fewer than 1"
-    return "more than 99" if share > 0.995 else str(round(100 * share))
+def themed(svg: str) -> Markup:
+    """Let the page choose a lighter blue for a picture on a dark ground."""
+    return Markup(svg.replace(BLUE.lower(), "var(--plot-blue)"))
 
 
-def bounds(rate: Estimate) -> str:
-    """Write the interval of a rate in per cent; empty where it has none; † marks the rule of 3."""
-    if rate.low is None or rate.high is None:
-        return ""
-    mark = " †" if rate.method == "rule of 3" else ""
-    return f"{percent(rate.low).removesuffix(' %')}–{percent(rate.high).removesuffix(' %')}{mark}"
+def own_ids(svg: str, prefix: str) -> Markup:
+    """Put a prefix before every id of a picture, so that two of them in one page share none."""
+    text = re.sub(r' id="([^"]*)"', rf' id="{prefix}-\1"', svg)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    return Markup(re.sub(r'href="#', f'href="#{prefix}-', text))
 
 
-def estimate(rate: Estimate | None) -> str:
-    """Write a rate with its interval, or a dash."""
-    if rate is None:
-        return "–"
-    return f"{percent(rate.value)} ({bounds(rate)})" if bounds(rate) else percent(rate.value)
+def audio_source(uri: str) -> str:
+    """Let a data URI of sound pass.
+
+    Raises:
+        ValueError: it is something else, which a page that fetches nothing must not hold.
+    """
+    if not AUDIO.fullmatch(uri):
+        raise ValueError(f"the audio of a report must be a data URI of sound, not {uri[:40]!r}")
+    return uri
 
 
-def _speaker_card(speaker: SpeakerResult) -> Card:
-    detail = f"95 %: {bounds(speaker.eer)}" if bounds(speaker.eer) else f"{speaker.n_speakers} speakers"
-    sentence = "The rate at which wrong rejects and wrong accepts of a voice are equal."
-    if speaker.miss and speaker.false_alarm:
-        sentence = (
-            f"By voice alone, of 100 recordings by the user {of_hundred(1 - speaker.miss.value)} are recognised; "
-            f"of 100 by other people {of_hundred(speaker.false_alarm.value)} are taken for them."
-        )
-    return Card("Speaker EER", percent(speaker.eer.value), detail, sentence)
+def _again(result: EvaluationResult) -> dict[str, dict[str, str]]:
+    """What else it takes to get the same report, and what it took."""
+    times = {name: f"{seconds:.1f} s" for name, seconds in result.timings_s.items()}
+    parts = {"Hashes": result.hashes, "Versions": result.versions, "Time": times}
+    return {title: items for title, items in parts.items() if items}
 
 
-def _liveness_card(pooled: LivenessResult, species: Sequence[LivenessResult]) -> Card:
-    detail = f"95 %: {bounds(pooled.eer)}" if bounds(pooled.eer) else "all attacks pooled"
-    sentence = "The rate at which live recordings rejected and attacks missed are equal."
-    if pooled.apcer and pooled.bpcer:
-        sentence = (
-            f"Of 100 living mouths {of_hundred(1 - pooled.bpcer.value)} are found live; "
-            f"of 100 attacks {of_hundred(pooled.apcer.value)} are taken for one."
-        )
-    if len(species) > 1:
-        worst = max(species, key=lambda row: row.eer.value)
-        sentence += f" Hardest: {_truth(worst.species)} (EER {percent(worst.eer.value)})."
-    return Card("Liveness EER", percent(pooled.eer.value), detail, sentence)
-
-
-def _counts(row: VerdictRow) -> str:
-    return f"{row.counts.get('accept', 0):,} of {row.total:,}".replace(",", " ")
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,}".replace(",", " ") if isinstance(value, int) else f"{value:.3f}".replace("-", "−")
-
-
-def _conditions(rows: Sequence[LivenessResult]) -> list[list[LivenessResult]]:
-    """Group neighbouring rows of the same posture and distance."""
-    return [list(group) for _, group in groupby(rows, key=lambda row: (row.posture, row.distance))]
-
-
-def _truth(name: str) -> str:
-    return {POOLED: "all attacks", Kind.LIVE.value: "live"}.get(name, TRUTHS.get(name, name))
-
-
-def _verdict(name: str) -> str:
-    return VERDICT_WORDS.get(name, name)
-
-
-def _used_rule_of_3(result: EvaluationResult) -> bool:
-    return '"rule of 3"' in result.model_dump_json()
+def _measures(result: EvaluationResult) -> Iterator[Measure]:
+    """Every measure that the report shows."""
+    yield from (*result.system_measures, *tables.speaker_measures(result), *result.liveness_measures)
+    yield from () if result.liveness_measures else tables.liveness_overall(result)
+    yield from (m for m in (refused_users(result), accepted_others(result), accepted_attacks(result)) if m)
+    yield from (m for found in result.reliability for m in (found.cllr, found.min_cllr))
+    yield from (m for row in result.breakdowns for key in breakdowns.HEADS if (m := getattr(row, key)))

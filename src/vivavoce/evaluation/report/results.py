@@ -1,6 +1,6 @@
 """What an evaluation found: everything that `--json` prints and the report shows."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from vivavoce.corpus.metadata import Kind
-from vivavoce.evaluation.intervals import Interval
+from vivavoce.evaluation.bootstrap import Interval
+from vivavoce.evaluation.measures import Measure
 from vivavoce.evaluation.trials.table import NONTARGET, TARGET
 from vivavoce.files import atomic_path
 
@@ -168,16 +169,81 @@ class Demonstration(_Part):
     reason: str = ""
 
 
+class Breakdown(_Part):
+    """The figures of the recordings that share one property, such as a sex, a phone or a distance."""
+
+    factor: str = Field(description="sex, device, distance, duration, noise, posture, non-targets")
+    level: str = Field(description="the value of that property, in words")
+    trials: dict[str, int] = Field(description="class (target, nontarget, spoof): trials")
+    recordings: int
+    speaker_eer: Measure | None = None
+    liveness_eer: Measure | None = None
+    false_rejects: Measure | None = Field(default=None, description="of the user's trials, no answer included")
+    false_accepts: Measure | None = Field(default=None, description="of other people's trials")
+    attacks_accepted: Measure | None = None
+    abstained: Measure | None = Field(default=None, description="of all recordings with a readable probe")
+
+
+class ReliabilityBin(_Part):
+    """What a group of recordings was said to be, and what it was."""
+
+    predicted: float = Field(description="mean probability, at even odds")
+    observed: float = Field(description="share that was true, both classes weighted alike")
+    low: float
+    high: float
+    count: int
+
+
+class Reliability(_Part):
+    """How far the probabilities of one question can be taken at their word."""
+
+    part: str = Field(description="speaker, liveness or fused")
+    cllr: Measure
+    min_cllr: Measure
+    bins: list[ReliabilityBin]
+
+
+class Decision(_Part):
+    """How scores become a verdict, and the risk that was stated when the thresholds were set."""
+
+    rule: str = Field(description="one sentence")
+    thresholds: dict[str, float] = Field(description="score: accepted from here upward")
+    stated: list[Measure] = Field(default=[], description="error rates on the validation split, when it was set")
+    parameters: dict[str, float] = Field(default={}, description="priors, costs, the false-accept rate asked for")
+
+
+class WorstError(_Part):
+    """One of the decisions that went wrong by the widest margin."""
+
+    truth: str
+    verdict: str
+    recording: str
+    enrolled: str | None = None
+    margin: float = Field(description="how far the deciding score lay on the wrong side of its threshold")
+    speaker_score: float | None = None
+    liveness_score: float | None = None
+    reason: str = ""
+    conditions: dict[str, str] = {}
+    picture: str = Field(default="", exclude=True, repr=False, description="an SVG of both bands")
+    audio: str = Field(default="", exclude=True, repr=False, description="a data URI of the voice band")
+
+
 @dataclass(frozen=True)
 class Scores:
     """The raw scores behind the figures; recordings that got no score are left out.
 
-    ``liveness`` maps ``live`` and each attack species to its scores.
+    ``liveness`` maps ``live`` and each attack species to its scores of recordings; ``system`` maps ``target``,
+    ``nontarget`` and each species to the deciding scores of trials.
     """
 
     speaker_target: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     speaker_nontarget: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     liveness: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    system: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def with_system(self, system: dict[str, NDArray[np.float64]]) -> "Scores":
+        """The same with the deciding scores of trials by label; labels without a trial are left out."""
+        return replace(self, system={label: values for label, values in system.items() if len(values)})
 
 
 class EvaluationResult(BaseModel):
@@ -199,6 +265,15 @@ class EvaluationResult(BaseModel):
     abstentions: list[AbstentionRow] = Field(default=[], description="a row a kind")
     verdicts: list[VerdictRow] = []
     demonstrations: list[Demonstration] = []
+    speaker_measures: list[Measure] = Field(default=[], description="of the voice alone: target and non-target trials")
+    liveness_measures: list[Measure] = Field(default=[], description="ISO/IEC 30107-3, by species and pooled")
+    system_measures: list[Measure] = Field(default=[], description="of the whole system: all trials, one decision")
+    breakdowns: list[Breakdown] = []
+    reliability: list[Reliability] = []
+    decision: Decision | None = None
+    worst: list[WorstError] = []
+    data_card: dict[str, dict[str, str]] = Field(default={}, description="heading: what: value, of the recordings")
+    model_card: dict[str, dict[str, str]] = Field(default={}, description="heading: what: value, of the run")
     config: dict[str, Any] = Field(default={}, description="the experiment")
     versions: dict[str, str] = Field(default={}, description="package: version")
     hashes: dict[str, str] = Field(default={}, description="what: digest, of the manifest, the checkpoint and so on")
@@ -214,9 +289,10 @@ class EvaluationResult(BaseModel):
         return self.model_dump(mode="json")
 
     def score_arrays(self) -> dict[str, NDArray[np.float64]]:
-        """Give the raw scores by name: ``speaker_target``, ``speaker_nontarget`` and ``liveness_<kind>``."""
+        """Give the raw scores by name: ``speaker_<class>``, ``liveness_<kind>`` and ``system_<label>``."""
         arrays = {"speaker_target": self.scores.speaker_target, "speaker_nontarget": self.scores.speaker_nontarget}
-        return arrays | {f"liveness_{kind}": values for kind, values in self.scores.liveness.items()}
+        arrays |= {f"liveness_{kind}": values for kind, values in self.scores.liveness.items()}
+        return arrays | {f"system_{label}": values for label, values in self.scores.system.items()}
 
     def write_scores(self, path: Path | str) -> None:
         """Write the raw scores as a NumPy ``.npz`` archive, atomically."""

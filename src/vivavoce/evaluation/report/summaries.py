@@ -109,7 +109,7 @@ def summarise_liveness(
     speakers: ArrayLike,
     threshold: float | None = None,
     *,
-    doubted: ArrayLike | None = None,
+    passes: ArrayLike | None = None,
     seed: int = 0,
 ) -> tuple[list[LivenessResult], LivenessResult | None]:
     """Summarise liveness of each attack species against all live recordings; each array ``(recordings,)``.
@@ -119,8 +119,8 @@ def summarise_liveness(
         kinds: what each recording is. Kinds whose probe cannot be read are left out: no answer is due there.
         speakers: who speaks.
         threshold: the run's own, from its validation split.
-        doubted: recordings with a span that does not belong, ``(recordings,)`` bool: not live whatever their score,
-            in all rates but the equal error rate. None: no recording.
+        passes: recordings that the system takes for live, ``(recordings,)`` bool, in all rates but the equal error
+            rate; None: those whose score reaches the threshold.
         seed: of the bootstrap.
 
     Returns:
@@ -128,10 +128,10 @@ def summarise_liveness(
         left out (no rows and None where liveness was never scored).
     """
     score, kind, who = _checked_liveness(scores, kinds, speakers)
-    passes = _passing(score, threshold, doubted)
+    live = _passing(score, threshold, passes)
     species = [name for name in _ordered(kind) if Kind(name).is_spoof]
-    rows = [_liveness(name, score, passes, kind, who, threshold, seed) for name in species]
-    return [row for row in rows if row], _liveness(POOLED, score, passes, kind, who, threshold, seed)
+    rows = [_liveness(name, score, live, kind, who, threshold, seed) for name in species]
+    return [row for row in rows if row], _liveness(POOLED, score, live, kind, who, threshold, seed)
 
 
 def summarise_conditions(
@@ -142,7 +142,7 @@ def summarise_conditions(
     distance_cm: Sequence[float | None],
     threshold: float | None = None,
     *,
-    doubted: ArrayLike | None = None,
+    passes: ArrayLike | None = None,
     seed: int = 0,
 ) -> list[LivenessResult]:
     """Summarise liveness within each posture and distance bin, for all species pooled and for each.
@@ -151,7 +151,7 @@ def summarise_conditions(
     each recording its posture and its distance in cm (None: unknown).
     """
     score, kind, who = _checked_liveness(scores, kinds, speakers)
-    passes = _passing(score, threshold, doubted)
+    live = _passing(score, threshold, passes)
     posture = np.array([UNKNOWN if value is None else str(value) for value in postures])
     distance = distance_bins(distance_cm)
     rows = []
@@ -159,7 +159,7 @@ def summarise_conditions(
         for place in (*DISTANCE_BINS, UNKNOWN):
             here = (posture == name) & (distance == place)
             for species in (POOLED, *(item for item in _ordered(kind[here]) if Kind(item).is_spoof)):
-                row = _liveness(species, score[here], passes[here], kind[here], who[here], threshold, seed)
+                row = _liveness(species, score[here], live[here], kind[here], who[here], threshold, seed)
                 if row:
                     rows.append(row.model_copy(update={"posture": str(name), "distance": place}))
     return rows
@@ -210,10 +210,11 @@ def collect_scores(
     return Scores(score[label == TARGET], score[label == NONTARGET], {n: live[answered & (kind == n)] for n in shown})
 
 
-def _passing(score: NDArray[np.float64], threshold: float | None, doubted: ArrayLike | None) -> NDArray[np.bool_]:
+def _passing(score: NDArray[np.float64], threshold: float | None, passes: ArrayLike | None) -> NDArray[np.bool_]:
     """Which recordings count as live, ``(recordings,)``; none does without an answer, or without a threshold."""
-    passes = np.zeros(score.shape, bool) if threshold is None else score >= threshold
-    return passes if doubted is None else passes & ~np.asarray(doubted, bool)
+    if passes is not None:
+        return np.asarray(passes, bool)
+    return np.zeros(score.shape, bool) if threshold is None else score >= threshold
 
 
 def _liveness(
