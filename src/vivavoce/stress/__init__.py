@@ -1,0 +1,1 @@
+"""How a run's error rates change as recordings get worse."""
