@@ -80,6 +80,9 @@ def furnish(folder: Path, tiny: Tiny) -> None:
     """Lay out what the pages' commands read: speech, recordings with a probe, motion, broken files, a finished run."""
     shutil.copytree(ROOT / "examples", folder / "examples")
     shutil.copytree(tiny.run, folder / "quickstart" / "run")
+    for name in ("train", "validation", "test"):
+        manifest = folder / "quickstart" / "recordings" / name / "manifest.jsonl.gz"
+        write_rows(read_rows(getattr(tiny, name)), manifest)
     _speech(folder)
     _recorded(folder, tiny)
     _lab(folder, tiny)
@@ -96,7 +99,26 @@ def furnish(folder: Path, tiny: Tiny) -> None:
     for name in ("d", "again"):
         shutil.copy(live[3], folder / f"{name}.wav")
     _broken(folder, live[0])
+    _lists(folder / "lists", live)
     torch.save(_peer(), folder / "avg_model.pt")
+
+
+def _lists(folder: Path, live: list[Path]) -> None:
+    """Trial lists and score files that cannot be used; ``live`` are recordings of one speaker."""
+    folder.mkdir()
+    enrolment = ";".join(map(str, live[:3]))
+    lines = {
+        "unknown": [("enrol", "test", "label"), (enrolment, "nobody.wav", "target")],
+        "own": [("enrol", "test", "label"), (enrolment, live[0], "target")],
+        "targets": [("enrol", "test", "label"), (enrolment, live[3], "target")],
+        "twice": [("a.wav", "d.wav", 0.5, "target"), ("a.wav", "d.wav", 0.6, "target")],
+        "nan": [("enrol", "test", "label", "score"), ("a.wav", "d.wav", "target", "nan")],
+        "missing": [("a.wav", "d.wav", 0.5, "target")],
+    }
+    for name, rows in lines.items():
+        separator = "," if rows[0][0] == "enrol" else " "
+        text = "".join(f"{separator.join(map(str, row))}\n" for row in rows)
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
 
 
 def _peer() -> dict[str, torch.Tensor]:

@@ -17,13 +17,17 @@ import vivavoce.audit.checks  # noqa: F401 - fills the registry
 from vivavoce.audit.registry import CHECKS
 from vivavoce.cli.app import app
 from vivavoce.config import ExperimentConfig
+from vivavoce.encoders.registry import KINDS, form
 from vivavoce.evaluation.calibration.parts import Calibration, LivenessCalibration, PartCalibration
+from vivavoce.evaluation.metrics.spoofing import ASVSPOOF5
+from vivavoce.evaluation.report.glossary import TERMS, Term
 from vivavoce.evaluation.verdict import Answer, Evidence, decide
 from vivavoce.experiment import build_model
 from vivavoce.features.augment import table
 from vivavoce.settings import load_settings
 from vivavoce.signal.quality import ProbeQuality
 from vivavoce.simulate.config import SimulationConfig
+from vivavoce.stress.config import CURVE_NAMES
 
 from .docs_pages import PAGES, ROOT, Block, Command, blocks, commands, furnish
 from .tiny import Result, Tiny, run_cli
@@ -42,6 +46,7 @@ SMALL = {
         *("--set", "model.head={channels: 16, dilations: [1, 2]}", "--set", "training.workers=1"),
     ),
     "simulate": ("--workers", "1"),
+    "stress": ("--levels", "snr=20", "--max-recordings", "10", "--set", "resamples=100", "--workers", "1"),
     "tune": (
         *("--trials", "1", "--set", "model.trunk={channels: 16, pooled_channels: 32, embedding_dim: 16}"),
         *("--set", "model.head={channels: 16, dilations: [1, 2]}", "--set", "training.workers=1"),
@@ -49,6 +54,7 @@ SMALL = {
     ),
 }
 LONG = ("quickstart",)
+EVALUATION = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 # A block that names these recordings needs them; the others do without.
 REAL = "../shared/data"
 
@@ -65,10 +71,22 @@ def test_no_page_and_no_language_is_missed() -> None:
     assert languages["guide.md"] == {"bash", "console", "python", "text"}
     assert languages["training.md"] == {"", "bash", "console", "text", "yaml"}
     assert languages["data.md"] == {"bash", "console", "python"}
+    assert languages["evaluation.md"] == {"", "bash", "console", "python"}
     assert languages["benchmarks.md"] == {"bash"}
 
 
-@pytest.mark.parametrize("page", filter(runnable, PAGES), ids=lambda page: page.name)
+# A page of evaluations, each of which draws all its figures.
+LONG_PAGES = ("evaluation.md",)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=pytest.mark.slow if page.name in LONG_PAGES else (), id=page.name)
+        for page in PAGES
+        if runnable(page)
+    ],
+)
 def test_every_block_works(page: Path, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All blocks of a page, in their order, in one folder, as a reader would follow it."""
     torch.set_num_threads(1)
@@ -264,6 +282,30 @@ def test_all_checks_of_the_audit_are_in_the_table() -> None:
     page = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
     listed = re.findall(r"`(\w+)`", page[page.index("| group | checks |") : page.index("**Confounds**")])
     assert sorted(listed) == sorted(CHECKS)
+
+
+@pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
+def test_every_number_of_the_report_is_explained(term: Term) -> None:
+    """Two sentences for whoever decides, then the formula and where it comes from."""
+    section = EVALUATION[EVALUATION.index(f"\n### {term.name}\n") :]
+    _, words, formula = section.strip().split("\n\n")[:3]
+    assert len(re.findall(r"[.!?](?=\s|$)", words)) == 2, words
+    assert formula.startswith("Formula: ")
+    assert re.search(r"Source:\s", formula)
+
+
+def test_the_defaults_of_the_costs_are_those_of_the_page() -> None:
+    for name, value in ASVSPOOF5.model_dump().items():
+        assert re.search(rf"{name}\b.{{0,30}} = {value:g}\b", EVALUATION, re.DOTALL), name
+    miss, others, attacks = ASVSPOOF5.weights
+    normalised = f"({miss:g} P_miss + {others:g} P_nontarget + {attacks:g} P_spoof) / {min(miss, others + attacks):g}"
+    assert normalised in EVALUATION
+
+
+def test_all_encoders_and_curves_are_in_the_tables() -> None:
+    listed = re.findall(r"^\| (`[^|]+) \|", EVALUATION, re.MULTILINE)
+    assert {f"`{form(name)}`" for name in KINDS} <= set(listed)
+    assert set(CURVE_NAMES) <= {name for cell in listed for name in re.findall(r"`(\w+)`", cell)}
 
 
 def differing(ours: object, default: object, key: str = "") -> dict[str, str]:

@@ -7,6 +7,8 @@ import typer
 from vivavoce import __version__
 from vivavoce.cli import (
     audit,
+    calibrate,
+    compare,
     diagnose,
     evaluate,
     extract,
@@ -15,9 +17,12 @@ from vivavoce.cli import (
     negatives,
     quickstart,
     schedule,
+    score,
     simulate,
     split,
+    stress,
     train,
+    trials,
     tune,
     verify,
     weights,
@@ -42,7 +47,12 @@ app.command("lr-find")(lr_find.lr_find)
 app.command("train")(train.train)
 app.command("diagnose")(diagnose.diagnose)
 app.command("tune")(tune.tune)
+app.command("trials")(trials.trials)
+app.command("calibrate")(calibrate.calibrate)
 app.command("evaluate")(evaluate.evaluate)
+app.command("score")(score.score)
+app.command("compare")(compare.compare)
+app.command("stress")(stress.stress)
 app.add_typer(weights.app, name="weights")
 app.command("verify", cls=verify.NamesBehindOptions)(verify.verify)
 
