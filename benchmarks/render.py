@@ -17,6 +17,7 @@ from tables import LINE, Result, answered, percent, power, table
 from tables_abstention import abstention_reasons, abstention_sway
 from tables_data import audit_scale, memory, near_copies, offline_online, online_path, planted_faults
 from tables_diagnosis import DIAGNOSIS, VERDICTS
+from tables_evaluation import EVALUATION
 from tables_liveness import LIVENESS
 from tables_shortcuts import shortcut_sidebands, shortcuts
 from tables_training import TRAINING
@@ -187,6 +188,7 @@ SECTIONS: Sections = {
     **TRAINING,
     "peer_parity": ("peer_parity.json", peer_parity),
     **DIAGNOSIS,
+    **EVALUATION,
 }
 PAGES: dict[str, Sections] = {"benchmarks.md": SECTIONS, "diagnosis.md": VERDICTS}
 

@@ -22,6 +22,8 @@ PLACES = "".join(
         *("liveness_babble", "liveness_splices", "liveness_running"),
         *("training_step", "trainer_loop", "speaker_scratch", "multitask", "peer_parity", "pretrained_speaker"),
         *("diagnosis_curves", "provoked_runs"),
+        *("metric_agreement", "trial_lists", "trial_scoring", "evaluation_scale"),
+        *("full_evaluation_speechocean", "full_evaluation_ravdess"),
     )
 )
 
