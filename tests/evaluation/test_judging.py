@@ -7,7 +7,7 @@ from vivavoce.evaluation.calibration.decision import Decision
 from vivavoce.evaluation.calibration.fusion import LogisticFusion, ProductFusion, RuleFusion
 from vivavoce.evaluation.calibration.known import Known
 from vivavoce.evaluation.calibration.parts import Calibration, LivenessCalibration, PartCalibration
-from vivavoce.evaluation.judging import judge, question_threshold
+from vivavoce.evaluation.judging import judge
 from vivavoce.evaluation.verdict import Evidence, decide
 from vivavoce.signal.quality import ProbeQuality
 
@@ -62,9 +62,9 @@ def test_accepted_is_what_the_fused_score_accepts(kind: str) -> None:
 
 
 def test_thresholds_of_one_question_are_told_where_it_is_judged_alone() -> None:
-    assert question_threshold(_calibration("training"), "speaker") == 0.5
-    rule = question_threshold(_calibration("rule"), "speaker")
+    assert _calibration("training").needed("speaker") == 0.5
+    rule = _calibration("rule").needed("speaker")
     assert rule is not None
     assert SPEAKER.ratios(rule) == pytest.approx(0.3)
-    assert question_threshold(_calibration("product"), "speaker") is None
-    assert question_threshold(_calibration("none"), "speaker") is None
+    assert _calibration("product").needed("speaker") is None
+    assert _calibration("none").needed("speaker") is None

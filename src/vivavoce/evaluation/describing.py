@@ -10,7 +10,6 @@ from vivavoce.evaluation.calibration.decision import CostAim, Decision, StatedRa
 from vivavoce.evaluation.calibration.fusion import LogisticFusion, ProductFusion, RuleFusion
 from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.evaluation.calibration.reliability import reliability
-from vivavoce.evaluation.judging import question_threshold
 from vivavoce.evaluation.measures import LEAST_TRIALS, Measure
 from vivavoce.evaluation.measuring import DCF_PRIORS, NONTARGET, POOLED, TARGET, Resampled, ratio_measures
 from vivavoce.evaluation.metrics.detection import bayes_threshold
@@ -23,9 +22,7 @@ def decision_of(calibration: Calibration) -> results.Decision:
     """Describe the rule, its thresholds and the risk that it was set with."""
     decision = calibration.decision
     thresholds = {
-        question: found
-        for question in ("speaker", "liveness")
-        if (found := question_threshold(calibration, question)) is not None
+        question: found for question in ("speaker", "liveness") if (found := calibration.needed(question)) is not None
     }
     if calibration.speaker is not None and calibration.liveness is not None:
         thresholds["fused, nats"] = calibration.threshold

@@ -19,7 +19,7 @@ from vivavoce.evaluation.calibration.drift import drift_notes
 from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.evaluation.cards import data_card
 from vivavoce.evaluation.describing import decision_of, reliability_of
-from vivavoce.evaluation.judging import Scored, judge, live_passes, question_threshold, score_rows, trial_scores
+from vivavoce.evaluation.judging import Scored, judge, live_passes, score_rows, trial_scores
 from vivavoce.evaluation.measures import Measure
 from vivavoce.evaluation.measuring import (
     DCF_PRIORS,
@@ -118,7 +118,7 @@ def _liveness(
     """All that is said of recordings alone."""
     if calibration.liveness is None:
         return {}
-    speakers, threshold = [row.speaker for row in rows], question_threshold(calibration, "liveness")
+    speakers, threshold = [row.speaker for row in rows], calibration.needed("liveness")
     passes = live_passes(calibration, scored)
     species, pooled = summarise_liveness(scored.liveness, kinds, speakers, threshold, passes=passes, seed=seed)
     return {
@@ -193,7 +193,7 @@ def _voices_and_verdicts(
     )  # fmt: skip
     accepted, abstained = verdicts == Answer.ACCEPT.value, verdicts == Answer.ABSTAIN.value
     boot = bootstrap_of(trials, seed)
-    voice_threshold = question_threshold(calibration, "speaker")
+    voice_threshold = calibration.needed("speaker")
     enrolled, spoken = _speakers(trials)
     collected = collect_scores(scored.speaker, trials.labels, scored.liveness, kinds)
     by_class = class_scores(trials, scores.score)

@@ -7,11 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vivavoce.corpus.manifest import Row
-from vivavoce.evaluation.calibration.decision import Question
-from vivavoce.evaluation.calibration.fusion import RuleFusion
 from vivavoce.evaluation.calibration.known import Known
 from vivavoce.evaluation.calibration.observing import known_of_rows
-from vivavoce.evaluation.calibration.parts import Calibration, PartCalibration
+from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.evaluation.localise import Span, segments
 from vivavoce.evaluation.scores import TrialScores
 from vivavoce.evaluation.scoring.recordings import FRAMES_PER_S, RecordingScores, score_recordings
@@ -117,7 +115,7 @@ def judge(
     cosines, logits = np.asarray(speaker, np.float64), np.asarray(liveness, np.float64)
     if calibration.liveness is None:
         return np.full(logits.shape, Answer.ABSTAIN.value)
-    voice, mouth = _passed(calibration, cosines, logits, known)
+    voice, mouth = calibration.passed(cosines, logits, known)
     verdicts = np.where(voice, Answer.ACCEPT.value, Answer.NOT_THE_SPEAKER.value)
     verdicts = np.where(~mouth | np.asarray(doubted, bool), Answer.NOT_LIVE.value, verdicts)
     return np.where(np.isnan(logits), Answer.ABSTAIN.value, verdicts)
@@ -128,44 +126,11 @@ def live_passes(calibration: Calibration, scored: Scored) -> Bools | None:
 
     None where both scores are judged as one, or liveness is not known.
     """
-    if calibration.liveness is None or question_threshold(calibration, "liveness") is None:
+    if calibration.liveness is None or calibration.needed("liveness") is None:
         return None
     logits = scored.liveness
-    _, mouth = _passed(calibration, np.zeros_like(logits), logits, scored.known)
+    _, mouth = calibration.passed(np.zeros_like(logits), logits, scored.known)
     return mouth & ~np.isnan(logits) & ~scored.doubted
-
-
-def question_threshold(calibration: Calibration, question: Question) -> float | None:
-    """The score from which one question alone is answered yes, for a recording of which nothing else is known.
-
-    None where the question is not asked, or both scores are judged as one.
-    """
-    part: PartCalibration | None = getattr(calibration, question)
-    decision = calibration.decision
-    if part is None or decision is None:
-        return part.threshold if part else None
-    if not (decision.fusion is None or isinstance(decision.fusion, RuleFusion)):
-        return None
-    ratio = decision.threshold if decision.fusion is None else getattr(decision.fusion, question)
-    score = float(part.score_at(ratio))
-    return score if np.isfinite(score) else None
-
-
-def _passed(calibration: Calibration, cosines: Floats, logits: Floats, known: Known) -> tuple[Bools, Bools]:
-    """Whether each voice is the enrolled speaker's, and each mouth a living one; see `verdict.decide`."""
-    speaker, liveness, decision = calibration.speaker, calibration.liveness, calibration.decision
-    everyone = np.ones(logits.shape, bool)
-    assert liveness is not None
-    if decision is None:
-        return everyone if speaker is None else speaker.accepts(cosines), liveness.accepts(logits)
-    mouth = liveness.ratios(logits, known)
-    if speaker is None:
-        return everyone, mouth >= decision.threshold
-    voice, fusion = speaker.ratios(cosines, known), decision.fusion
-    if isinstance(fusion, RuleFusion):
-        return voice >= fusion.speaker, mouth >= fusion.liveness
-    accepted = calibration.fused(cosines, logits, known=known) >= decision.threshold
-    return accepted | (mouth <= voice), accepted | (mouth > voice)
 
 
 def _spans(found: RecordingScores, calibration: Calibration) -> list[list[Span]]:

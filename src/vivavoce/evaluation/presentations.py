@@ -36,14 +36,12 @@ def attack_measures(found: Resampled, species: Sequence[str], genuine: str = LIV
         attacks = {one: found.classes[one].scores for one in members}
         trials = {genuine: len(live), name: sum(len(part) for part in attacks.values())}
         rates = found.rates(genuine, *members)
+        worst = None if found.curves is None else np.max([found.curves.p_fa(one) for one in members], axis=0)
         rate, at = eer(live, found.scores(*members))
         measures.append(figure("eer", "EER", rate, rates and eer_of(*rates), trials, species=name, threshold=at))
         for limit in APCER_LIMITS:
             kept = bpcer_at_apcer(live, attacks, limit)
-            drawn = None
-            if found.curves is not None:
-                worst = np.max([found.curves.p_fa(one) for one in members], axis=0)
-                drawn = bpcer_at_apcer_of(found.curves.p_miss(genuine), worst, limit)
+            drawn = None if rates is None or worst is None else bpcer_at_apcer_of(rates[0], worst, limit)
             parameters = {"apcer": limit}
             measures.append(
                 figure(

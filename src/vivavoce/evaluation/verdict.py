@@ -8,11 +8,9 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import expit, logit
 
-from vivavoce.evaluation.calibration.decision import Question
 from vivavoce.evaluation.calibration.drift import unseen_notes
-from vivavoce.evaluation.calibration.fusion import RuleFusion
 from vivavoce.evaluation.calibration.known import Known
-from vivavoce.evaluation.calibration.parts import Calibration, PartCalibration
+from vivavoce.evaluation.calibration.parts import Calibration
 from vivavoce.signal.quality import ProbeQuality
 
 # Of live validation recordings, at most this share may show a span that does not belong.
@@ -129,10 +127,10 @@ def decide(evidence: Evidence, calibration: Calibration, prior: float = 0.5) -> 
         confidence=_confidence(answer, who, mouth),
         segments=list(evidence.segments) if answered else [],
         speaker_score=evidence.speaker if speaker else None,
-        speaker_threshold=_needed(evidence, calibration, "speaker"),
+        speaker_threshold=calibration.needed("speaker", evidence.known),
         speaker_probability=who,
         liveness_score=evidence.liveness if answered else None,
-        liveness_threshold=_needed(evidence, calibration, "liveness"),
+        liveness_threshold=calibration.needed("liveness", evidence.known),
         liveness_probability=mouth,
         fused_score=fused,
         fused_threshold=calibration.decision.threshold if calibration.decision else None,
@@ -148,44 +146,9 @@ def _fused(evidence: Evidence, calibration: Calibration) -> float | None:
     return float(calibration.fused(evidence.speaker, evidence.liveness, known=evidence.known))
 
 
-def _needed(evidence: Evidence, calibration: Calibration, question: Question) -> float | None:
-    """The score that one question needs of this recording; None where no score of its own decides."""
-    part: PartCalibration | None = getattr(calibration, question)
-    decision = calibration.decision
-    if part is None or decision is None:
-        return part.threshold if part else None
-    if not (decision.fusion is None or isinstance(decision.fusion, RuleFusion)):
-        return None
-    ratio = decision.threshold if decision.fusion is None else getattr(decision.fusion, question)
-    score = float(part.score_at(ratio, evidence.known))
-    return score if math.isfinite(score) else None
-
-
-def _passed(evidence: Evidence, calibration: Calibration, fused: float | None) -> tuple[bool, bool]:
-    """Whether the voice is the enrolled speaker's, and whether a living mouth says the words.
-
-    Where both answers are judged as one and that is refused, the weaker of them is no.
-    """
-    speaker, liveness, decision = calibration.speaker, calibration.liveness, calibration.decision
-    if decision is None:
-        live = liveness is not None and evidence.liveness >= liveness.threshold
-        return speaker is None or evidence.speaker >= speaker.threshold, live
-    voice = math.inf if speaker is None else float(speaker.ratios(evidence.speaker, evidence.known))
-    mouth = -math.inf if liveness is None else float(liveness.ratios(evidence.liveness, evidence.known))
-    fusion = decision.fusion
-    if fusion is None:
-        return voice >= decision.threshold, mouth >= decision.threshold
-    if isinstance(fusion, RuleFusion):
-        return voice >= fusion.speaker, mouth >= fusion.liveness
-    if fused is None:
-        return speaker is None or evidence.speaker >= speaker.threshold, False
-    accepted = fused >= decision.threshold
-    return accepted or mouth <= voice, accepted or mouth > voice
-
-
 def _judge(evidence: Evidence, calibration: Calibration, answered: bool, fused: float | None) -> tuple[Answer, str]:
     speaker, liveness = calibration.speaker, calibration.liveness
-    known, live = _passed(evidence, calibration, fused)
+    known, live = map(bool, calibration.passed(evidence.speaker, evidence.liveness, evidence.known))
     if liveness is None or not answered:
         why = evidence.quality.reason or "the run was trained without liveness"
         voice = f"the voice is {'' if known else 'not '}the enrolled speaker's"
@@ -193,7 +156,7 @@ def _judge(evidence: Evidence, calibration: Calibration, answered: bool, fused: 
     if _partly(evidence) or (evidence.segments and live):
         return Answer.NOT_LIVE, f"The words between {_spans(evidence.segments)} do not belong to the mouth."
     if not live:
-        needed = _needed(evidence, calibration, "liveness")
+        needed = calibration.needed("liveness", evidence.known)
         if needed is None:
             return (
                 Answer.NOT_LIVE,
@@ -208,7 +171,7 @@ def _judge(evidence: Evidence, calibration: Calibration, answered: bool, fused: 
             "The mouth moves with the words; whose voice it is was not asked, since the run knows none.",
         )
     if not known:
-        needed = _needed(evidence, calibration, "speaker")
+        needed = calibration.needed("speaker", evidence.known)
         if needed is None:
             return Answer.NOT_THE_SPEAKER, (
                 f"A living mouth says these words, but hardly the enrolled speaker's: {_together(calibration, fused)}."

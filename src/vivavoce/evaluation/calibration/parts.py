@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import logit
 
-from vivavoce.evaluation.calibration.decision import Decision
+from vivavoce.evaluation.calibration.decision import Decision, Question
+from vivavoce.evaluation.calibration.fusion import RuleFusion
 from vivavoce.evaluation.calibration.known import Known
 from vivavoce.evaluation.calibration.logistic import Floats, LogisticCalibration, checked, fit_line
 from vivavoce.evaluation.calibration.maps import NOTHING, Counted, RatioMaps
@@ -196,6 +197,50 @@ class Calibration(BaseModel):
         if self.speaker is None or self.decision is None or self.decision.fusion is None:
             return mouth
         return self.decision.fusion.fuse(self.speaker.ratios(speaker_scores, about), mouth)
+
+    def passed(
+        self, speaker_scores: ArrayLike, liveness_scores: ArrayLike, known: Known = NOTHING
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Whether each voice is the enrolled speaker's, and whether a living mouth says each recording's words.
+
+        A question that the run does not know is answered yes of the voice and no of the mouth. Where both scores are
+        judged as one and that is refused, the weaker of them is no; without a liveness answer the voice is judged by
+        itself.
+
+        Args:
+            speaker_scores: cosines, of any shape; not looked at where the run knows no speakers.
+            liveness_scores: logits of the same shape; NaN is no answer, and no.
+            known: what else is known of each recording.
+        """
+        cosines, logits = np.asarray(speaker_scores, np.float64), np.asarray(liveness_scores, np.float64)
+        everyone, nobody = np.ones(logits.shape, bool), np.zeros(logits.shape, bool)
+        speaker, liveness, decision = self.speaker, self.liveness, self.decision
+        alone = everyone if speaker is None else speaker.accepts(cosines)
+        if decision is None:
+            return alone, nobody if liveness is None else liveness.accepts(logits)
+        voice = np.full(logits.shape, np.inf) if speaker is None else speaker.ratios(cosines, known)
+        mouth = np.full(logits.shape, -np.inf) if liveness is None else liveness.ratios(logits, known)
+        fusion = decision.fusion
+        if fusion is None:
+            return voice >= decision.threshold, mouth >= decision.threshold
+        if isinstance(fusion, RuleFusion):
+            return voice >= fusion.speaker, mouth >= fusion.liveness
+        accepted = self.fused(cosines, logits, known=known) >= decision.threshold
+        return np.where(np.isnan(logits), alone, accepted | (mouth <= voice)), accepted | (mouth > voice)
+
+    def needed(self, question: Question, known: Known = NOTHING) -> float | None:
+        """The score from which one question is answered yes, of a recording of which so much is known.
+
+        None where the question is not asked, or no score of its own decides.
+        """
+        part, decision = self.speaker if question == "speaker" else self.liveness, self.decision
+        if part is None or decision is None:
+            return part.threshold if part else None
+        if not (decision.fusion is None or isinstance(decision.fusion, RuleFusion)):
+            return None
+        ratio = decision.threshold if decision.fusion is None else getattr(decision.fusion, question)
+        score = float(part.score_at(ratio, known))
+        return score if np.isfinite(score) else None
 
 
 def intraclass_correlation(values: ArrayLike, speakers: ArrayLike) -> float:
