@@ -107,6 +107,12 @@ def test_apcer_is_by_species_and_the_worst_species_counts() -> None:
         assert by_key[f"apcer {name}"].value == rate
     worst = by_key["apcer_worst"]
     assert worst.value == rates.worst[1]
+    each = [by_key[f"apcer {name}"] for name in rates.by_species]
+    # In every resample the worst is at least as bad as each.
+    assert worst.low is not None
+    assert worst.high is not None
+    assert worst.low >= max(one.low or 0 for one in each)
+    assert worst.high >= max(one.high or 0 for one in each)
     missed = by_key["bpcer"].value
     assert missed == bpcer(scores["live"], 1.5)
     assert by_key["bpnrr"].value == by_key["apnrr replay_stand"].value == (~answered).mean()
@@ -116,6 +122,9 @@ def test_apcer_is_by_species_and_the_worst_species_counts() -> None:
     assert pooled is not None
     assert one is not None
     assert pooled >= one
+    for end in ("low", "high"):
+        ends = [getattr(by_key[f"bpcer_at_apcer {name}"], end) for name in ("all", "replay_stand", "swapped_mouth")]
+        assert ends[0] >= max(ends[1:])
 
 
 @pytest.mark.parametrize("unit", ["rate", "cost"])

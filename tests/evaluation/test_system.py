@@ -51,6 +51,8 @@ def test_no_answer_is_no_acceptance_and_is_counted() -> None:
         assert found[f"iapar {kind}"].value == accepted[trials.labels == kind].mean()
     worst = max(accepted[trials.labels == kind].mean() for kind in species_of(trials))
     assert found["iapar_worst"].value == worst
+    assert (found["iapar_worst"].low or 0) >= max(found[f"iapar {kind}"].low or 0 for kind in species_of(trials))
+    assert (found["iapar_worst"].high or 0) >= max(found[f"iapar {kind}"].high or 0 for kind in species_of(trials))
     rates = (found["false_rejects"].value, found["false_accepts"].value, accepted[trials.is_spoof].mean())
     assert found["act_a_dcf"].value == pytest.approx(float(act_a_dcf_of(*rates, ASVSPOOF5)))
     assert found["no answer, target trials"].value == np.isnan(scores.score)[trials.is_target].mean()
