@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vivavoce.comparison.differences import differences
-from vivavoce.comparison.figures import Figure, figures_of
+from vivavoce.comparison.figures import figures_of
 from vivavoce.comparison.results import Comparison, SystemResult
 from vivavoce.comparison.same_trials import on_same_trials
 from vivavoce.comparison.wording import headline, notes_of
 from vivavoce.errors import UserError
 from vivavoce.evaluation.bootstrap import RESAMPLES, Bootstrap
+from vivavoce.evaluation.measuring import Figure
 from vivavoce.evaluation.metrics.spoofing import ASVSPOOF5, ADcfCosts
 from vivavoce.evaluation.scores import TrialScores
 from vivavoce.evaluation.system import CLASSES, class_masks

@@ -6,11 +6,11 @@ from itertools import combinations
 
 import numpy as np
 
-from vivavoce.comparison.figures import Figure
 from vivavoce.comparison.paired import PairedTest, holm, paired_test
 from vivavoce.comparison.results import Difference, Status
 from vivavoce.comparison.wording import LEAST_SPEAKERS, verdict_of
 from vivavoce.evaluation.bootstrap import LEVEL
+from vivavoce.evaluation.measuring import Figure
 from vivavoce.evaluation.scores import TrialScores
 
 

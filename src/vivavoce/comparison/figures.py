@@ -1,30 +1,29 @@
 """The figures of one system in a comparison, each with its value in every resample of the speakers."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from vivavoce.evaluation.bootstrap import Bootstrap, ClassScores
-from vivavoce.evaluation.measures import Measure
-from vivavoce.evaluation.measuring import DCF_PRIORS, LIVE, NONTARGET, POOLED, SPOOF, TARGET, Resampled, figure
-from vivavoce.evaluation.metrics.detection import eer, eer_of, min_dcf, min_dcf_of
-from vivavoce.evaluation.metrics.spoofing import ADcfCosts, act_a_dcf_of, min_a_dcf, min_a_dcf_of
+from vivavoce.evaluation.measuring import (
+    DCF_PRIORS,
+    LIVE,
+    NONTARGET,
+    POOLED,
+    SPOOF,
+    TARGET,
+    Figure,
+    Resampled,
+    equal_error_rate,
+    figure,
+    least_detection_cost,
+)
+from vivavoce.evaluation.metrics.spoofing import ADcfCosts, act_a_dcf_of
 from vivavoce.evaluation.scores import TrialScores
-from vivavoce.evaluation.system import CLASSES, class_masks, class_scores, species_of
+from vivavoce.evaluation.system import CLASSES, class_masks, class_scores, curve_figures, species_of
 from vivavoce.evaluation.trials.table import Trials
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measure, and what it would be on other speakers."""
-
-    measure: Measure
-    resampled: Floats | None  # (resamples,); None: there is one speaker alone
-    at_threshold: bool = False  # fixed beforehand, so that equal scores may still be decided otherwise
 
 
 def figures_of(
@@ -53,56 +52,10 @@ def _curves(system: TrialScores, boot: Bootstrap, answered: Bools, costs: ADcfCo
     """What holds at the best threshold, or at that of equal errors, of the score that decides."""
     classes = class_scores(system.trials, np.where(answered, system.score, np.nan))
     found = Resampled({name: classes[name] for name in CLASSES}, boot)
-    figures = []
-    if found.has(*CLASSES):
-        figures += [
-            _min_a_dcf(found, costs),
-            _equal_error_rate(found, "sasv_eer", "SASV-EER", TARGET, NONTARGET, SPOOF),
-        ]
-    if found.has(TARGET, SPOOF):
-        figures.append(_equal_error_rate(found, "spf_eer", "SPF-EER", TARGET, SPOOF))
+    figures = curve_figures(found, costs)
     if found.has(TARGET, NONTARGET):
-        figures.append(_equal_error_rate(found, "sv_eer", "SV-EER", TARGET, NONTARGET))
-        figures += [_min_dcf(found, prior) for prior in DCF_PRIORS]
+        figures += [least_detection_cost(found, prior) for prior in DCF_PRIORS]
     return figures
-
-
-def _equal_error_rate(found: Resampled, key: str, name: str, genuine: str, *others: str) -> Figure:
-    rate, at = eer(found.scores(genuine), found.scores(*others))
-    rates = found.rates(genuine, *others)
-    drawn = None if rates is None else eer_of(*rates)
-    return Figure(figure(key, name, rate, drawn, found.counts(genuine, *others), threshold=at), drawn)
-
-
-def _min_dcf(found: Resampled, prior: float) -> Figure:
-    cost = min_dcf(found.scores(TARGET), found.scores(NONTARGET), prior)
-    parameters = {"p_target": cost.p_target, "c_miss": cost.c_miss, "c_fa": cost.c_fa}
-    rates = found.rates(TARGET, NONTARGET)
-    drawn = None if rates is None else min_dcf_of(*rates, **parameters)
-    trials = found.counts(TARGET, NONTARGET)
-    measure = figure(
-        "min_dcf", cost.label, cost.value, drawn, trials, unit="cost", threshold=cost.threshold, parameters=parameters
-    )
-    return Figure(measure, drawn)
-
-
-def _min_a_dcf(found: Resampled, costs: ADcfCosts) -> Figure:
-    cost = min_a_dcf(found.scores(TARGET), found.scores(NONTARGET), found.scores(SPOOF), costs)
-    drawn = None
-    if found.curves is not None:
-        curves = found.curves
-        drawn = min_a_dcf_of(curves.p_miss(TARGET), curves.p_fa(NONTARGET), curves.p_fa(SPOOF), costs)
-    measure = figure(
-        "min_a_dcf",
-        cost.label,
-        cost.value,
-        drawn,
-        found.counts(*CLASSES),
-        unit="cost",
-        threshold=cost.threshold,
-        parameters=costs.model_dump(),
-    )
-    return Figure(measure, drawn)
 
 
 def _liveness(trials: Trials, liveness: Floats, boot: Bootstrap, judged: Bools) -> list[Figure]:
@@ -116,7 +69,7 @@ def _liveness(trials: Trials, liveness: Floats, boot: Bootstrap, judged: Bools) 
         SPOOF: ClassScores.of(liveness[once[attack]], speaker[once[attack]]),
     }
     found = Resampled(classes, boot)
-    return [_equal_error_rate(found, "liveness_eer", "liveness EER", LIVE, SPOOF)] if found.has(LIVE, SPOOF) else []
+    return [equal_error_rate(found, "liveness_eer", "liveness EER", LIVE, SPOOF)] if found.has(LIVE, SPOOF) else []
 
 
 def _decisions(trials: Trials, accepted: Bools, boot: Bootstrap, costs: ADcfCosts) -> list[Figure]:

@@ -10,8 +10,16 @@ from vivavoce.corpus.manifest import Row
 from vivavoce.corpus.metadata import Kind
 from vivavoce.evaluation.bootstrap import Bootstrap, ClassScores
 from vivavoce.evaluation.measures import Measure
-from vivavoce.evaluation.measuring import LIVE, NONTARGET, POOLED, SPOOF, TARGET, Resampled, figure, share_measure
-from vivavoce.evaluation.metrics.detection import eer, eer_of
+from vivavoce.evaluation.measuring import (
+    LIVE,
+    NONTARGET,
+    POOLED,
+    SPOOF,
+    TARGET,
+    Resampled,
+    equal_error_rate,
+    share_measure,
+)
 from vivavoce.evaluation.report.results import Breakdown
 from vivavoce.evaluation.report.summaries import DISTANCE_BINS, UNKNOWN, distance_bins
 from vivavoce.evaluation.scores import TrialScores
@@ -188,6 +196,4 @@ def _liveness_eer(judged: Judged, boot: Bootstrap, here: Bools) -> Measure | Non
 def _eer(found: Resampled, genuine: str, other: str, name: str) -> Measure | None:
     if not found.has(genuine, other):
         return None
-    rate, at = eer(found.scores(genuine), found.scores(other))
-    rates = found.rates(genuine, other)
-    return figure("eer", name, rate, rates and eer_of(*rates), found.counts(genuine, other), threshold=at)
+    return equal_error_rate(found, "eer", name, genuine, other).measure

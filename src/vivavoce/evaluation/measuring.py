@@ -112,6 +112,38 @@ class Resampled:
         return None if self.curves is None else (self.curves.p_miss(genuine), self.curves.p_fa(*others))
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A measure, and what it would be on other speakers."""
+
+    measure: Measure
+    resampled: Floats | None  # (resamples,); None: there is one speaker alone
+    at_threshold: bool = False  # fixed beforehand, so that equal scores may still be decided otherwise
+
+
+def equal_error_rate(found: Resampled, key: str, name: str, genuine: str, *others: str) -> Figure:
+    """The equal error rate of a class against others, taken together, all of which have trials."""
+    rate, at = eer(found.scores(genuine), found.scores(*others))
+    rates = found.rates(genuine, *others)
+    drawn = None if rates is None else eer_of(*rates)
+    trials = found.counts(genuine, *others)
+    return Figure(figure(key, name, rate, drawn, trials, threshold=at), drawn)
+
+
+def least_detection_cost(found: Resampled, prior: float, genuine: str = TARGET, *others: str) -> Figure:
+    """The minimum detection cost at one prior, both errors costing the same."""
+    against = others or (NONTARGET,)
+    cost = min_dcf(found.scores(genuine), found.scores(*against), prior)
+    parameters = {"p_target": cost.p_target, "c_miss": cost.c_miss, "c_fa": cost.c_fa}
+    rates = found.rates(genuine, *against)
+    drawn = None if rates is None else min_dcf_of(*rates, **parameters)
+    trials = found.counts(genuine, *against)
+    measure = figure(
+        "min_dcf", cost.label, cost.value, drawn, trials, unit="cost", threshold=cost.threshold, parameters=parameters
+    )
+    return Figure(measure, drawn)
+
+
 def detection_measures(
     found: Resampled, genuine: str = TARGET, others: Sequence[str] = (NONTARGET,), threshold: float | None = None
 ) -> list[Measure]:
@@ -126,26 +158,11 @@ def detection_measures(
     if not found.has(genuine, *others):
         return []
     targets, nontargets = found.scores(genuine), found.scores(*others)
-    trials = {genuine: len(targets), (others[0] if len(others) == 1 else POOLED): len(nontargets)}
-    rates = found.rates(genuine, *others)
-    rate, at = eer(targets, nontargets)
-    measures = [figure("eer", "EER", rate, rates and eer_of(*rates), trials, threshold=at)]
-    for prior in DCF_PRIORS:
-        cost = min_dcf(targets, nontargets, prior)
-        drawn = rates and min_dcf_of(*rates, cost.p_target, cost.c_miss, cost.c_fa)
-        parameters = {"p_target": cost.p_target, "c_miss": cost.c_miss, "c_fa": cost.c_fa}
-        measures.append(
-            figure(
-                "min_dcf",
-                cost.label,
-                cost.value,
-                drawn,
-                trials,
-                unit="cost",
-                threshold=cost.threshold,
-                parameters=parameters,
-            )
-        )
+    rates, trials = found.rates(genuine, *others), found.counts(genuine, *others)
+    measures = [
+        equal_error_rate(found, "eer", "EER", genuine, *others).measure,
+        *(least_detection_cost(found, prior, genuine, *others).measure for prior in DCF_PRIORS),
+    ]
     measures.append(figure("auc", "area under the ROC", roc_auc(targets, nontargets), rates and auc_of(*rates), trials))
     if threshold is not None:
         measures += [

@@ -7,8 +7,18 @@ from numpy.typing import NDArray
 
 from vivavoce.evaluation.bootstrap import Bootstrap, ClassScores
 from vivavoce.evaluation.measures import Measure
-from vivavoce.evaluation.measuring import NONTARGET, POOLED, SPOOF, TARGET, Resampled, figure, share_measure
-from vivavoce.evaluation.metrics.detection import eer, eer_of
+from vivavoce.evaluation.measuring import (
+    NONTARGET,
+    POOLED,
+    SPOOF,
+    TARGET,
+    Figure,
+    Resampled,
+    equal_error_rate,
+    figure,
+    share_measure,
+)
+from vivavoce.evaluation.metrics.detection import eer
 from vivavoce.evaluation.metrics.rates import SpoofingRates
 from vivavoce.evaluation.metrics.spoofing import ASVSPOOF5, ADcfCosts, act_a_dcf_of, min_a_dcf, min_a_dcf_of
 from vivavoce.evaluation.metrics.tandem import SpeakerRates, min_t_dcf, min_t_dcf_of, speaker_rates, t_eer, t_eer_of
@@ -44,42 +54,37 @@ def bootstrap_of(trials: Trials, seed: int = 0) -> Bootstrap:
     return Bootstrap(trials.speaker_codes()[2], seed=seed)
 
 
-def equal_error_rates(found: Resampled) -> list[Measure]:
-    """SV-EER (against other people), SPF-EER (against attacks) and SASV-EER (against both); see `metrics.spoofing`."""
-    kinds = (
-        ("sv_eer", "SV-EER", [NONTARGET]),
-        ("spf_eer", "SPF-EER", [SPOOF]),
-        ("sasv_eer", "SASV-EER", [NONTARGET, SPOOF]),
-    )
-    measures = []
-    for key, name, others in kinds:
-        if found.has(TARGET, *others):
-            rate, at = eer(found.scores(TARGET), found.scores(*others))
-            rates = found.rates(TARGET, *others)
-            trials = found.counts(TARGET, *others)
-            measures.append(figure(key, name, rate, rates and eer_of(*rates), trials, threshold=at))
-    return measures
+def curve_figures(found: Resampled, costs: ADcfCosts = ASVSPOOF5) -> list[Figure]:
+    """What the score that decides can do at all thresholds: minimum a-DCF, SASV-EER, SPF-EER, SV-EER.
+
+    Of each there is none where a class that it needs has no trial; see `metrics.spoofing`.
+    """
+    figures = []
+    if found.has(*CLASSES):
+        figures.append(_least_a_dcf(found, costs))
+        figures.append(equal_error_rate(found, "sasv_eer", "SASV-EER", TARGET, NONTARGET, SPOOF))
+    if found.has(TARGET, SPOOF):
+        figures.append(equal_error_rate(found, "spf_eer", "SPF-EER", TARGET, SPOOF))
+    if found.has(TARGET, NONTARGET):
+        figures.append(equal_error_rate(found, "sv_eer", "SV-EER", TARGET, NONTARGET))
+    return figures
 
 
-def a_dcf_measure(found: Resampled, costs: ADcfCosts = ASVSPOOF5) -> list[Measure]:
-    """Minimum a-DCF, where all three classes have trials."""
-    if not found.has(*CLASSES):
-        return []
+def _least_a_dcf(found: Resampled, costs: ADcfCosts) -> Figure:
     least = min_a_dcf(found.scores(TARGET), found.scores(NONTARGET), found.scores(SPOOF), costs)
     rates = _rates(found)
     drawn = None if rates is None else min_a_dcf_of(*rates, costs)
-    return [
-        figure(
-            "min_a_dcf",
-            least.label,
-            least.value,
-            drawn,
-            found.counts(*CLASSES),
-            unit="cost",
-            threshold=least.threshold,
-            parameters=costs.model_dump(),
-        )
-    ]
+    measure = figure(
+        "min_a_dcf",
+        least.label,
+        least.value,
+        drawn,
+        found.counts(*CLASSES),
+        unit="cost",
+        threshold=least.threshold,
+        parameters=costs.model_dump(),
+    )
+    return Figure(measure, drawn)
 
 
 def tandem_measures(
@@ -172,7 +177,7 @@ def system_measures(
         costs: priors and costs of a-DCF and t-DCF.
     """
     found = Resampled(class_scores(scores.trials, scores.score), boot)
-    measures = [*equal_error_rates(found), *a_dcf_measure(found, costs)]
+    measures = [one.measure for one in reversed(curve_figures(found, costs))]
     if scores.speaker is not None and scores.liveness is not None:
         asked = ~np.isnan(scores.liveness)
         voice_scores = np.where(asked, scores.speaker, np.nan)
