@@ -30,6 +30,7 @@ from vivavoce.evaluation.report.wording import (
     measure_text,
     name_parts,
     of_hundred,
+    typeset,
 )
 
 from .complete import complete_result
@@ -359,3 +360,9 @@ def test_writing_is_whole_or_not_at_all(result: EvaluationResult, tmp_path: Path
 def test_the_date_is_written_for_people() -> None:
     assert day("2026-11-30T09:57:29+00:00") == "2026-11-30 09:57 UTC"
     assert day("2026-11-30T09:57:29") == "2026-11-30 09:57"
+
+
+def test_commands_are_set_as_code_and_nothing_escapes() -> None:
+    assert typeset("run `vivavoce calibrate` <now>") == "run <code>vivavoce calibrate</code> &lt;now&gt;"
+    assert typeset("one ` alone") == "one ` alone"
+    assert typeset("`<script>`") == "<code>&lt;script&gt;</code>"

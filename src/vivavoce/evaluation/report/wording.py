@@ -109,8 +109,11 @@ def number(value: float | None) -> str:
 
 
 def typeset(text: str) -> Markup:
-    """Keep a range, and a number with its per cent sign, on one line; everything else is escaped."""
-    kept = str(escape(text.replace(" %", "\u00a0%")))
+    """Keep a range, and a number with its per cent sign, on one line, and set what is between backticks as code.
+
+    Everything else is escaped.
+    """
+    kept = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text.replace(" %", "\u00a0%"))))
     return Markup(re.sub(r"\(?[\d.]+–[\d.]+(?:\u00a0[%†])?\)?", r'<span class="whole">\g<0></span>', kept))
 
 
