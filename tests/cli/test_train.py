@@ -129,7 +129,7 @@ def test_a_longer_run_takes_the_features_of_a_shorter_one(tiny, copied_run, tmp_
     assert not (tmp_path / "longer" / "features" / "train").exists()
 
 
-@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_run_killed_in_any_step_goes_on_to_the_same_losses(tiny, tmp_path, step):
     """A real SIGKILL, in the middle of the first epoch or of the second."""
     run = tmp_path / "run"

@@ -1,6 +1,7 @@
 """Two processes give what one with the whole batch gives."""
 
 import json
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from vivavoce.errors import UserError
 from vivavoce.experiment import Experiment
 from vivavoce.settings import load_settings
 from vivavoce.training.distributed import Share, SharedBatchNorm, joined, share_norms
+
+from ..tiny import unchanged
 
 ROOT = Path(__file__).parents[2]
 # Without dropout: its draws differ where a batch is encoded in parts.
@@ -60,23 +63,18 @@ def test_norms_are_replaced_with_their_weights_and_kept_in_the_state_dict():
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
 
 
-@pytest.fixture(scope="module")
-def outcomes(tiny, tmp_path_factory):
-    """Runs of one process and of two."""
-    folder = tmp_path_factory.mktemp("distributed")
-    sets = [part for value in UNEVEN for part in ("--set", value)]
-    for processes in (1, 2):
-        done = torchrun(processes, "train", tiny.config, "--out", folder / str(processes), *sets, "--json")
-        assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout)["run"] == str(folder / str(processes))  # one document, whatever processes
-        assert "FutureWarning" not in done.stderr
-    return folder
-
-
-def test_two_processes_give_the_losses_of_one_with_the_whole_batch(outcomes):
+@pytest.mark.slow
+def test_two_processes_give_the_losses_of_one_with_the_whole_batch(tiny, tmp_path):
+    """Of two whole epochs; that the gradients of a step agree is seen below."""
     from vivavoce.training.run_folder import RunFolder
 
-    one, two = (RunFolder(outcomes / name).read_metrics() for name in ("1", "2"))
+    sets = [part for value in UNEVEN for part in ("--set", value)]
+    for processes in (1, 2):
+        done = torchrun(processes, "train", tiny.config, "--out", tmp_path / str(processes), *sets, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["run"] == str(tmp_path / str(processes))  # one document, whatever processes
+        assert "FutureWarning" not in done.stderr
+    one, two = (RunFolder(tmp_path / name).read_metrics() for name in ("1", "2"))
     assert len(one) == len(two) == 4
     for alone, together in zip(one, two, strict=True):
         assert alone.keys() == together.keys()
@@ -111,13 +109,14 @@ with joined(torch.device("cpu")) as share:
 """
 
 
-def test_two_processes_give_the_gradients_of_one(tiny, tmp_path):
+def test_two_processes_give_the_gradients_of_one(tiny, tmp_path, monkeypatch):
     """Losses after some steps of AdamW would not show gradients that are too large throughout."""
     script = tmp_path / "gradients.py"
     script.write_text(GRADIENTS)
-    for processes in (1, 2):
-        done = torchrun(processes, script, tiny.config, tmp_path / str(processes), *UNEVEN, module=False)
-        assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(sys, "argv", [str(script), str(tiny.config), str(tmp_path / "1"), *UNEVEN])
+    runpy.run_path(str(script))
+    done = torchrun(2, script, tiny.config, tmp_path / "2", *UNEVEN, module=False)
+    assert done.returncode == 0, done.stderr
     one, two = (torch.load(tmp_path / name / "gradients.pt") for name in ("1", "2"))
     assert one.keys() == two.keys()
     assert any(name.startswith("model.trunk") for name in one)
@@ -126,14 +125,16 @@ def test_two_processes_give_the_gradients_of_one(tiny, tmp_path):
         assert torch.allclose(gradient, two[name], rtol=1e-4, atol=1e-5 * largest), name
 
 
-def test_what_the_first_process_cannot_do_ends_all_with_one_sentence(tiny, outcomes):
-    done = torchrun(2, "train", tiny.config, "--out", outcomes / "2")
+def test_what_the_first_process_cannot_do_ends_all_with_one_sentence(tiny):
+    with unchanged(tiny.run):
+        done = torchrun(2, "train", tiny.config, "--out", tiny.run)
     assert done.returncode != 0
     assert done.stderr.count("already holds a training run") == 1
     # What follows is torchrun's own report of the failure; nothing of ours is in it.
     assert "src/vivavoce/" not in done.stderr
 
 
+@pytest.mark.slow
 def test_what_all_processes_refuse_is_said_once(tiny, tmp_path):
     done = torchrun(2, "train", tiny.config, "--out", tmp_path / "run", "--set", "training.epochs=many")
     assert done.returncode != 0

@@ -5,7 +5,7 @@ from pathlib import Path
 from .fake import SPACE, Broken, make_tuner
 
 
-def test_the_report_is_one_file_with_pictures_and_every_trial(tmp_path: Path) -> None:
+def test_the_report_is_one_file_with_pictures_and_every_trial(drawn: None, tmp_path: Path) -> None:
     text = SPACE.replace(
         "training.weight_decay: {low: 0.0, high: 0.1}", "training.precision: {choices: [auto, float32]}"
     )
@@ -22,7 +22,7 @@ def test_the_report_is_one_file_with_pictures_and_every_trial(tmp_path: Path) ->
     assert best.strip() in page
 
 
-def test_what_comes_from_outside_is_escaped(tmp_path: Path) -> None:
+def test_what_comes_from_outside_is_escaped(drawn: None, tmp_path: Path) -> None:
     space = SPACE.replace("trials: 20", "trials: 1")
     tuner = make_tuner(tmp_path, Broken(), text=space)
     tuner.space.base.data.train = Path("<b>evil</b>")

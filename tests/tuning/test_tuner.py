@@ -81,7 +81,7 @@ def test_a_trial_is_worth_what_its_kept_epoch_is(tmp_path: Path) -> None:
     assert [trial.value for trial in result.trials] == [0.2, 0.2]
 
 
-def test_a_trial_that_fails_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_trial_that_fails_is_told_and_the_others_go_on(drawn: None, tmp_path: Path) -> None:
     said: list[str] = []
     result = make_tuner(tmp_path, Broken(), say=said.append).tune()
     failed = [trial for trial in result.trials if trial.state == "failed"]
@@ -118,7 +118,7 @@ class FullDisk(FakeRunner):
         super().train(config, folder, resume, watch)
 
 
-def test_a_fault_that_passes_ends_the_search_and_costs_no_trials(tmp_path: Path) -> None:
+def test_a_fault_that_passes_ends_the_search_and_costs_no_trials(drawn: None, tmp_path: Path) -> None:
     runner = FullDisk()
     with pytest.raises(UserError, match=r"5 trials of .* failed one after the other.*disk is full.*Mend it"):
         make_tuner(tmp_path, runner).tune(trials=10)
@@ -252,7 +252,7 @@ def test_time_ends_a_search_too(tmp_path: Path) -> None:
     assert 1 <= len(result.trials) < 20
 
 
-def test_a_search_in_noise_is_warned_of_and_a_real_gain_is_not(tmp_path: Path) -> None:
+def test_a_search_in_noise_is_warned_of_and_a_real_gain_is_not(drawn: None, tmp_path: Path) -> None:
     noise = make_tuner(tmp_path / "noise", FakeRunner(lambda config: 0.1, noise=0.05), text=SPACE).tune()
     assert noise.chance is not None
     assert not noise.chance.beyond

@@ -1,8 +1,9 @@
 """Several workers share a study; one that is killed leaves nothing undone."""
 
+import multiprocessing
+import signal
 import sqlite3
-import subprocess
-import sys
+import time
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,36 +19,50 @@ from vivavoce.tuning.study import TrialLocks
 from .fake import SPACE, FakeRunner, make_tuner
 
 TEXT = SPACE.replace("trials: 20", "trials: 14").replace("pruner: none", "pruner: median")
-ROOT = Path(__file__).resolve().parents[2]
-WORKER = """
-import sys, time
-from pathlib import Path
-from tests.tuning.fake import FakeRunner, make_tuner
-from tests.tuning.test_workers import TEXT
-folder, storage, die_at, how = Path(sys.argv[1]), sys.argv[2] or None, int(sys.argv[3]), sys.argv[4]
-runner = FakeRunner(die_at=die_at, die_early="early" in how)
-if "together" in how:  # imports may take one seconds longer than the other, in which that would do all
-    (folder / how).touch()
-    while len(list(folder.glob("together*"))) < 2:
-        time.sleep(0.01)
-make_tuner(folder, runner, TEXT, storage=storage, resume="resume" in how).tune()
-print(*[name for name, _, _ in runner.trained])
-"""
+# Workers are forked from a process that has imported everything once; each would take seconds for that.
+WORKERS = multiprocessing.get_context("forkserver")
+WORKERS.set_forkserver_preload([__name__])
+KILLED = -signal.SIGKILL
 
 
-def worker(folder: Path, storage: str = "", die_at: int = 0, how: str = "") -> subprocess.Popen[str]:
-    words = [str(folder), storage, str(die_at), how]
-    return subprocess.Popen([sys.executable, "-c", WORKER, *words], cwd=ROOT, text=True, stdout=subprocess.PIPE)
+def worker(folder: Path, storage: str = "", die_at: int = 0, how: str = "") -> multiprocessing.process.BaseProcess:
+    """Start a process that takes part in the search."""
+    process = WORKERS.Process(target=work, args=(folder, storage or None, die_at, how))
+    process.start()
+    return process
+
+
+def work(folder: Path, storage: str | None, die_at: int, how: str) -> None:
+    """What a worker does; one that begins together with another leaves the names of what it trained."""
+    runner = FakeRunner(die_at=die_at, die_early="early" in how)
+    if "together" in how:  # the one that is there first would do all
+        (folder / how).touch()
+        while len(list(folder.glob("together*"))) < 2:
+            time.sleep(0.01)
+    make_tuner(folder, runner, TEXT, storage=storage, resume="resume" in how).tune()
+    if "together" in how:
+        (folder / how).write_text(" ".join(name for name, _, _ in runner.trained))
+
+
+def ended(process: multiprocessing.process.BaseProcess) -> int | None:
+    """The exit code of a worker; None where it does not end."""
+    process.join(200)
+    return process.exitcode
 
 
 def told(result: TuningResult) -> list[tuple]:
     return [(trial.state, trial.params, trial.value, trial.epochs) for trial in result.trials]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TuningResult:
+    """A search that nothing happened to."""
+    return make_tuner(tmp_path_factory.mktemp("whole"), text=TEXT).tune()
+
+
 @pytest.mark.parametrize(("die_at", "how"), [(27, ""), (20, "early"), (18, "early")])
-def test_a_killed_search_goes_on_as_if_it_never_was(die_at: int, how: str, tmp_path: Path) -> None:
-    whole = make_tuner(tmp_path / "whole", text=TEXT).tune()
-    assert worker(tmp_path / "killed", die_at=die_at, how=how).wait(120) == -9
+def test_a_killed_search_goes_on_as_if_it_never_was(die_at: int, how: str, whole: TuningResult, tmp_path: Path) -> None:
+    assert ended(worker(tmp_path / "killed", die_at=die_at, how=how)) == KILLED
     runner = FakeRunner()
     result = make_tuner(tmp_path / "killed", runner, TEXT, resume=True).tune()
     folder, resumed, first = runner.trained[0]
@@ -60,7 +75,7 @@ def test_a_killed_search_goes_on_as_if_it_never_was(die_at: int, how: str, tmp_p
 
 def test_a_trial_that_always_kills_its_process_is_given_up(tmp_path: Path) -> None:
     for attempt in range(3):
-        assert worker(tmp_path, die_at=1, how="resume" if attempt else "").wait(120) == -9
+        assert ended(worker(tmp_path, die_at=1, how="resume" if attempt else "")) == KILLED
     runner = FakeRunner()
     result = make_tuner(tmp_path, runner, TEXT, resume=True).tune(trials=2)
     assert [name for name, _, _ in runner.trained] == ["0003", "0004"]
@@ -86,8 +101,8 @@ def test_interrupted_is_not_failed(tmp_path: Path) -> None:
 def test_two_workers_share_the_trials(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/shared.db"
     workers = [worker(tmp_path, url, how=f"together{number}") for number in range(2)]
-    shares = [one.communicate(timeout=200)[0].split() for one in workers]
-    assert [one.returncode for one in workers] == [0, 0]
+    assert [ended(one) for one in workers] == [0, 0]
+    shares = [(tmp_path / f"together{number}").read_text().split() for number in range(2)]
     assert all(shares)
     assert sorted([*shares[0], *shares[1]]) == sorted({*shares[0], *shares[1]})
     result = make_tuner(tmp_path, text=TEXT, storage=url).tune()
