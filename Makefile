@@ -68,6 +68,9 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/trial_scoring.py
 	$(BIN)/python benchmarks/evaluation_scale.py
 	-$(BIN)/python benchmarks/full_evaluation.py --weights $(CAMPPLUS)
+	-$(BIN)/python benchmarks/ssh_clients.py
+	$(BIN)/python benchmarks/push_speed.py
+	$(BIN)/python benchmarks/server_run.py
 	$(BIN)/python benchmarks/render.py
 
 clean:

@@ -19,6 +19,7 @@ from tables_data import audit_scale, memory, near_copies, offline_online, online
 from tables_diagnosis import DIAGNOSIS, VERDICTS
 from tables_evaluation import EVALUATION
 from tables_liveness import LIVENESS
+from tables_server import SERVER
 from tables_shortcuts import shortcut_sidebands, shortcuts
 from tables_training import TRAINING
 from tables_ultrasense import ultrasense, ultrasense_claims
@@ -189,6 +190,7 @@ SECTIONS: Sections = {
     "peer_parity": ("peer_parity.json", peer_parity),
     **DIAGNOSIS,
     **EVALUATION,
+    **SERVER,
 }
 PAGES: dict[str, Sections] = {"benchmarks.md": SECTIONS, "diagnosis.md": VERDICTS}
 

@@ -24,6 +24,7 @@ PLACES = "".join(
         *("diagnosis_curves", "provoked_runs"),
         *("metric_agreement", "trial_lists", "trial_scoring", "evaluation_scale"),
         *("full_evaluation_speechocean", "full_evaluation_ravdess"),
+        *("ssh_clients", "push_speed", "server_run"),
     )
 )
 

@@ -5,6 +5,7 @@ import importlib.util
 import io
 import re
 import runpy
+import shutil
 import sys
 import tomllib
 from pathlib import Path
@@ -30,6 +31,7 @@ from vivavoce.simulate.config import SimulationConfig
 from vivavoce.stress.config import CURVE_NAMES
 
 from .docs_pages import PAGES, ROOT, Block, Command, blocks, commands, furnish
+from .server import lab, sshd
 from .tiny import Result, Tiny, run_cli
 
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -54,6 +56,8 @@ SMALL = {
     ),
 }
 LONG = ("quickstart",)
+# What ends when its user says so.
+WAITING = (("server", "notebook"), ("server", "tensorboard"))
 EVALUATION = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
 # A block that names these recordings needs them; the others do without.
 REAL = "../shared/data"
@@ -72,11 +76,12 @@ def test_no_page_and_no_language_is_missed() -> None:
     assert languages["training.md"] == {"", "bash", "console", "text", "yaml"}
     assert languages["data.md"] == {"bash", "console", "python"}
     assert languages["evaluation.md"] == {"", "bash", "console", "python"}
+    assert languages["server.md"] == {"", "bash", "console", "toml"}
     assert languages["benchmarks.md"] == {"bash"}
 
 
-# A page of evaluations, each of which draws all its figures.
-LONG_PAGES = ("evaluation.md",)
+# Pages that train and evaluate, which README.md does as well; that their options exist is seen at once all the same.
+LONG_PAGES = ("data.md", "evaluation.md", "guide.md", "liveness.md", "server.md", "training.md")
 
 
 @pytest.mark.parametrize(
@@ -92,7 +97,29 @@ def test_every_block_works(page: Path, tiny: Tiny, tmp_path: Path, monkeypatch: 
     torch.set_num_threads(1)
     furnish(tmp_path, tiny)
     monkeypatch.chdir(tmp_path)
-    follow([block for block in runnable(page) if REAL not in block.text], monkeypatch)
+    shown = [block for block in runnable(page) if REAL not in block.text]
+    if page.name != "server.md":
+        follow(shown, monkeypatch)
+        return
+    if sshd.why_not() or lab.why_not():
+        pytest.skip(sshd.why_not() or lab.why_not())
+    for name in ("train", "validation", "test"):
+        shutil.copytree(getattr(tiny, name).parent, tmp_path / "recordings" / name)
+    with lab.open_lab(tmp_path / "lab-server", monkeypatch):
+        follow(shown, monkeypatch)
+
+
+@pytest.mark.parametrize("name", LONG_PAGES)
+def test_every_option_of_a_long_page_exists(name: str) -> None:
+    shown = [command for block in blocks(ROOT / "docs" / name) for command in commands_of(block)]
+    assert shown
+    for command in shown:
+        if command.words[0] == "vivavoce":
+            check_options(list(command.words[1:]), f"{name}: {' '.join(command.words)}")
+
+
+def commands_of(block: Block) -> list[Command]:
+    return commands(block) if block.language in ("bash", "console") else []
 
 
 @pytest.mark.slow
@@ -124,10 +151,15 @@ def follow(shown: list[Block], monkeypatch: pytest.MonkeyPatch) -> None:
 def check_command(command: Command, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run one command, or where that would take long or leave the machine, check that it could be run."""
     program, *words = command.words
-    if program == "vivavoce" and words[0] not in LONG and not any(word.startswith("postgresql:") for word in words):
-        result = run_cli(*words, *(() if command.fails else SMALL.get(words[0], ())))
-        # An audit that finds errors has worked, and says so with 1.
-        right = (2,) if command.fails else (0, 1) if words[0] == "audit" else (0,)
+    if program == "vivavoce" and tuple(words[:2]) in WAITING:
+        check_options(words, where)
+    elif program == "vivavoce" and words[0] not in LONG and not any(word.startswith("postgresql:") for word in words):
+        # Behind -- stands another command of ours, which runs on the server.
+        training = words[words.index("--") + 1] if "--" in words else words[0]
+        result = run_cli(*words, *(() if command.fails or "--dry-run" in words else SMALL.get(training, ())))
+        # An audit that finds errors has worked, and says so with 1; so has a look at a server.
+        finding = words[0] == "audit" or words[:2] == ["server", "add"]
+        right = (2,) if command.fails else (0, 1) if finding else (0,)
         assert result.code in right, f"{where}\n{result.err}"
         check_output(command, result, where)
     elif program == "vivavoce":
@@ -187,9 +219,14 @@ def possible_verdicts() -> set[str]:
 
 
 def check_options(words: list[str], where: str) -> None:
-    """The command exists, and so do its options."""
-    named = typer.main.get_command(app).commands[words[0]]
-    options = {name for parameter in named.params for name in parameter.opts}
+    """The command exists, and so do its options; `import table` and the like are two words."""
+    words = words[: words.index("--")] if "--" in words else words
+    named, rest = typer.main.get_command(app), iter(words)
+    while hasattr(named, "commands"):
+        word = next(rest)
+        assert word in named.commands, where
+        named = named.commands[word]
+    options = {name for parameter in named.params for name in (*parameter.opts, *parameter.secondary_opts)}
     assert {word for word in words if word.startswith("--")} <= options, where
 
 

@@ -7,6 +7,10 @@ from vivavoce.errors import SaidElsewhere, UserError
 
 def main() -> None:
     """Run the command line; a mistake of the user ends in one sentence and exit code 2."""
+    if sys.argv[1:2] == ["server"]:
+        from vivavoce.server.master import connect_early
+
+        connect_early(sys.argv[1:])
     from vivavoce.cli.app import app
 
     try:

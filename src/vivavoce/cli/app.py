@@ -12,12 +12,14 @@ from vivavoce.cli import (
     diagnose,
     evaluate,
     extract,
+    gpus,
     import_,
     lr_find,
     negatives,
     quickstart,
     schedule,
     score,
+    server,
     simulate,
     split,
     stress,
@@ -54,6 +56,8 @@ app.command("score")(score.score)
 app.command("compare")(compare.compare)
 app.command("stress")(stress.stress)
 app.add_typer(weights.app, name="weights")
+app.add_typer(server.app, name="server")
+app.command("gpus")(gpus.gpus)
 app.command("verify", cls=verify.NamesBehindOptions)(verify.verify)
 
 
