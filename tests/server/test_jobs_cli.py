@@ -3,15 +3,18 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from tests.tiny import assert_refused, run_cli
+from vivavoce.cli.server.jobs_shown import show_started
+from vivavoce.server.jobs import Job
 from vivavoce.server.profile import Environment, Slurm
 from vivavoce.server.profiles import save_profile
 from vivavoce.server.words import local_paths
 
+from ..tiny import assert_refused, run_cli
 from .conftest import make_profile
 from .sshd import Sshd, free_port, hear_signals
 from .test_ssh import NASTY
@@ -46,6 +49,14 @@ def there(server: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def nowhere(server: Sshd) -> None:
     """The server called lab does not answer, so that what connects fails."""
     save_profile("lab", make_profile(server).model_copy(update={"port": free_port()}))
+
+
+@pytest.mark.parametrize(("state", "said"), [("running", "is running"), ("failed", "has ended (failed, code 7)")])
+def test_a_job_that_has_ended_already_is_told_so(state: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    known = dict.fromkeys((field.name for field in fields(Job)), None)
+    job = Job(**{**known, "id": "1130-142257-sh", "state": state, "code": 7, "gpus": ()})
+    show_started("lab", job)
+    assert capsys.readouterr().out.splitlines()[0] == f"Job 1130-142257-sh {said} on lab."
 
 
 def test_run_prints_the_job_and_the_commands_for_it(there: Path) -> None:

@@ -22,7 +22,9 @@ def show_started(name: str, job: "Job") -> None:
     """Print a new job, and the commands for it."""
     gpus = ", ".join(f"GPU {gpu['index']} ({gpu['name']})" for gpu in job.gpus)
     where = f" on {gpus}" * bool(gpus) + f", as Slurm's job {job.slurm}" * bool(job.slurm)
-    out.print(f"Job {job.id} is {job.state} on {name}{where}.", highlight=False, markup=False, soft_wrap=True)
+    # One that ended before it could be told of has its exit code, too.
+    state = f"is {job.state}" if job.living else f"has ended ({how(job)})"
+    out.print(f"Job {job.id} {state} on {name}{where}.", highlight=False, markup=False, soft_wrap=True)
     for what, command in (
         ("follow", f"log {name} {job.id} --follow"),
         ("list", f"jobs {name}"),
