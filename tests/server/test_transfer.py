@@ -268,8 +268,8 @@ def test_digests_are_in_the_order_of_the_names(tmp_path: Path, count: int) -> No
     names = [str(number) for number in range(count)]
     for name in names:
         (tmp_path / name).write_text(name)
-    together = files.main({"do": "digest", "root": str(tmp_path), "files": names})
-    assert together == [files.main({"do": "digest", "root": str(tmp_path), "files": [name]})[0] for name in names]
+    together = listed(tmp_path, digest=names)["digests"]
+    assert together == [listed(tmp_path, digest=[name])["digests"][0] for name in names]
     assert len(set(together)) == count
 
 

@@ -2,7 +2,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -16,22 +16,10 @@ from vivavoce.server.launch import Launch
 from vivavoce.server.remote.jobs import _last_lines, _make_folder
 from vivavoce.server.ssh import Connection
 
-from .conftest import make_profile
-from .sshd import Sshd
-from .test_ssh import NASTY
-from .working import end, one_server, own_folder, printed, start, state, wait_for, work_folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with one_server(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-def connection(server: Sshd) -> Iterator[Connection]:
-    with own_folder(server) as connection:
-        yield connection
+from ..conftest import make_profile
+from ..sshd import Sshd
+from ..test_ssh import NASTY
+from ..working import end, printed, start, state, wait_for, work_folder
 
 
 @pytest.mark.parametrize(

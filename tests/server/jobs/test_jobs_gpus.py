@@ -1,6 +1,5 @@
 import os
 import signal
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,21 +11,9 @@ from vivavoce.server.kinds import Launcher
 from vivavoce.server.remote import processes
 from vivavoce.server.ssh import Connection
 
-from . import nvidia_smi
-from .sshd import Sshd
-from .working import end, one_server, own_folder, printed, slot, start, state, wait_for
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with one_server(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-def connection(server: Sshd) -> Iterator[Connection]:
-    with own_folder(server) as connection:
-        yield connection
+from .. import nvidia_smi
+from ..sshd import Sshd
+from ..working import end, own_folder, printed, slot, start, state, wait_for
 
 
 def test_supervisor_killed_leaves_a_lost_job_and_free_gpus(connection: Connection, server: Sshd) -> None:

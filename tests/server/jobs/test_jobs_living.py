@@ -2,7 +2,6 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,20 +13,8 @@ from vivavoce.server.kinds import Launcher
 from vivavoce.server.remote import processes
 from vivavoce.server.ssh import Connection
 
-from .sshd import Sshd
-from .working import end, one_server, own_folder, printed, slot, start, state, wait_for, work_folder
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    with one_server(tmp_path_factory.mktemp("server")) as server:
-        yield server
-
-
-@pytest.fixture
-def connection(server: Sshd) -> Iterator[Connection]:
-    with own_folder(server) as connection:
-        yield connection
+from ..sshd import Sshd
+from ..working import end, own_folder, printed, slot, start, state, wait_for, work_folder
 
 
 @pytest.mark.parametrize("launcher", [Launcher.NOHUP, Launcher.TMUX])

@@ -50,7 +50,7 @@ def _listed(root: dict[str, Any], prune: set[str]) -> dict[str, Any]:
     elif os.path.lexists(path):
         kind = "other"
     wanted = root.get("digest")
-    digests = _digest({"root": path, "files": wanted}) if wanted else []
+    digests = _digests(path, wanted) if wanted else []
     return {"kind": kind, "files": files, "links": links, "digests": digests, "space": _space(path)}
 
 
@@ -101,11 +101,10 @@ def _space(path: str) -> dict[str, Any]:
     }
 
 
-def _digest(request: dict[str, Any]) -> list[str | None]:
+def _digests(root: str, names: list[str]) -> list[str | None]:
     """BLAKE2b of each file, None where there is none."""
     from concurrent.futures import ThreadPoolExecutor  # most calls do without
 
-    root, names = request["root"], request["files"]
     workers = max(1, min(8, os.cpu_count() or 1, len(names) // 32))
     parts = [names[start::workers] for start in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
@@ -198,7 +197,6 @@ def _place(request: dict[str, Any]) -> None:
 
 _ACTIONS = {
     "list": _list,
-    "digest": _digest,
     "make": _make,
     "delete": _delete,
     "stage": _stage,

@@ -41,7 +41,7 @@ system() {
 
 # Whether files in the folder of temporary files may be run: builds of packages need that.
 temporary() {
-    file=$(mktemp "${TMPDIR:-/tmp}/vivavoce.XXXXXX" 2>/dev/null) || { tell tmp unwritable; return; }
+    file=$(mktemp 2>/dev/null) || { tell tmp unwritable; return; }
     printf '#!/bin/sh\nexit 0\n' >"$file" && chmod 700 "$file" && "$file" 2>/dev/null && tell tmp ok || tell tmp noexec
     rm -f "$file"
 }

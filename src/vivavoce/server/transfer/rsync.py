@@ -21,7 +21,7 @@ from vivavoce.server.transfer.places import Place
 OLDEST = (3, 1)
 # Exit codes of rsync(1).
 CUT = {10, 12, 30, 35, faults.SSH_FAILED}  # socket, stream, timeouts, and ssh itself
-DISK, PARTLY, VANISHED, NOT_THERE = 11, 23, 24, 127
+DISK, VANISHED, NOT_THERE = 11, 24, 127
 READ_BYTES = 1 << 16
 # rsync reads a list of files byte by byte, and tries each rule on each file.
 MOST_RULES = 100
