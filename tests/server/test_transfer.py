@@ -1,5 +1,6 @@
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -261,6 +262,16 @@ def test_listing_does_not_leave_the_folder(tmp_path: Path) -> None:
     assert listed(top / "x" / "y")["kind"] == "missing"
     assert listed(top / "x" / "y")["space"]["missing"] == 2
     assert listed(top / "a")["files"][0][:2] == ["a", 5]
+
+
+def test_room_is_told_where_the_system_knows_no_inodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, which files are pulled to."""
+    known = listed(tmp_path)["space"]
+    monkeypatch.delattr("os.statvfs")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=len(path)))
+    found = listed(tmp_path / "new")["space"]
+    assert found.keys() == known.keys()
+    assert (found["free"], found["free_files"], found["missing"]) == (len(str(tmp_path)), None, 1)
 
 
 @pytest.mark.parametrize("count", [1, 31, 32, 200])

@@ -89,16 +89,17 @@ def _space(path: str) -> dict[str, Any]:
     while not os.path.isdir(above):
         above = os.path.dirname(above)
         missing += 1
-    room = os.statvfs(above)
-    return {
+    found = {
         "missing": missing,  # folders to make
         "device": os.stat(above).st_dev,
-        "free": room.f_bavail * room.f_frsize,
-        "block": room.f_frsize,
-        "free_files": room.f_favail if room.f_files else None,  # some file systems have no limit
         "writable": os.access(above, os.W_OK | os.X_OK),
         "above": above,
     }
+    if not hasattr(os, "statvfs"):  # Windows, to which files are pulled
+        return dict(found, free=shutil.disk_usage(above).free, block=1, free_files=None)
+    room = os.statvfs(above)
+    files = room.f_favail if room.f_files else None  # some file systems have no limit
+    return dict(found, free=room.f_bavail * room.f_frsize, block=room.f_frsize, free_files=files)
 
 
 def _digests(root: str, names: list[str]) -> list[str | None]:
