@@ -14,6 +14,9 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
+
+from vivavoce.server.transfer.rsync import usable_rsync
 
 # Programs that the account finds, taken from this machine; a test removes some, or puts its own in their place.
 PROGRAMS = (
@@ -215,6 +218,10 @@ class Sshd:
 
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/libexec/sftp-server")
+
+
+needs_rsync = pytest.mark.skipif(not usable_rsync(), reason="rsync 3.1 or newer is not installed")
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 
 def hear_signals() -> None:

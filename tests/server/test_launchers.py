@@ -10,8 +10,8 @@ from vivavoce.server.profile import Slurm
 from vivavoce.server.ssh import Connection
 
 from .conftest import make_profile
-from .sshd import Sshd
-from .test_jobs import end, printed, start
+from .sshd import Sshd, needs_tmux
+from .working import end, printed, start
 
 # What systemd-run does, for as long as the test lasts: its options are recorded, and the program runs on its own.
 SYSTEMD_RUN = """#!/bin/sh
@@ -41,7 +41,7 @@ def test_systemd_comes_first_where_services_outlive_logins(sshd: Sshd) -> None:
 @pytest.mark.parametrize(
     ("programs", "without", "launcher"),
     [
-        ({"systemd-run": SYSTEMD_RUN, "loginctl": LOGINCTL.format("no")}, (), "tmux"),
+        pytest.param({"systemd-run": SYSTEMD_RUN, "loginctl": LOGINCTL.format("no")}, (), "tmux", marks=needs_tmux),
         ({"systemd-run": FAILING, "loginctl": LOGINCTL.format("yes")}, ("tmux",), "nohup"),
         ({"tmux": FAILING}, (), "nohup"),
     ],

@@ -19,7 +19,7 @@ from vivavoce.server.transfer.moving import pull, push
 from vivavoce.server.transfer.result import Options, Reporter
 from vivavoce.server.transfer.selection import Selection
 
-from .sshd import Sshd
+from .sshd import Sshd, needs_rsync
 
 NASTY = (
     *("a b", "it's", 'a "quote"', "-n", "--delete", "#no comment", ";x", "$(touch owned)", "`x`", "a;b", "a\nb", "*"),
@@ -48,13 +48,11 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moving, "WAITS_S", (0.05, 0.1, 0.2))
 
 
-@pytest.fixture(params=["rsync", "sftp"])
+@pytest.fixture(params=[pytest.param("rsync", marks=needs_rsync), "sftp"])
 def program(request: pytest.FixtureRequest, sshd: Sshd) -> str:
     """Both ways of sending; sftp is taken where the server has no rsync."""
     if request.param == "sftp":
         sshd.without("rsync")
-    elif not rsync.usable_rsync():
-        pytest.skip("rsync 3.1 or newer is not installed")
     return request.param
 
 
@@ -134,6 +132,7 @@ def test_data_folder_goes_to_its_place_behind_a_link(here: Path, there: Path, ss
     assert contents(there / "recordings").keys() == {"old.wav"}
 
 
+@needs_rsync
 def test_links_are_sent_as_links_and_never_followed(here: Path, there: Path, connection: Connection) -> None:
     write(here.parent, "secret/key")
     write(here, "top/a")
@@ -244,6 +243,7 @@ def test_checksum_finds_and_mends_what_size_and_time_hide(here: Path, there: Pat
     assert (there / "c" / "a").read_text() == "true"
 
 
+@needs_rsync
 @pytest.mark.parametrize("change", ["contents", "size", "gone"])
 def test_file_changed_behind_our_back_is_found(
     here: Path, there: Path, connection: Connection, monkeypatch: pytest.MonkeyPatch, change: str
@@ -288,6 +288,7 @@ def cut_once(sshd: Sshd, at: int) -> Reporter:
     return Reporter(advance=advance)
 
 
+@needs_rsync
 @pytest.mark.parametrize("to_server", [True, False])
 def test_cut_in_the_middle_goes_on_from_there(
     here: Path, there: Path, sshd: Sshd, connection: Connection, to_server: bool
@@ -377,6 +378,7 @@ def test_disk_that_fills_in_the_middle(
     assert (disk / "c" / "big").read_bytes() == data
 
 
+@needs_rsync
 def test_permission_is_named(here: Path, there: Path, sshd: Sshd, connection: Connection) -> None:
     write(here, "c/a")
     sshd.program(
@@ -388,6 +390,7 @@ def test_permission_is_named(here: Path, there: Path, sshd: Sshd, connection: Co
         push(connection, ["c"], Options())
 
 
+@needs_rsync
 @pytest.mark.parametrize("code", [12, 255])
 def test_rsync_that_always_ends_is_given_up(here: Path, sshd: Sshd, connection: Connection, code: int) -> None:
     write(here, "c/a")

@@ -12,7 +12,7 @@ from vivavoce.server.remote import processes
 from vivavoce.server.ssh import Connection
 
 from .. import nvidia_smi
-from ..sshd import Sshd
+from ..sshd import Sshd, needs_tmux
 from ..working import end, own_folder, printed, slot, start, state, wait_for
 
 
@@ -40,7 +40,7 @@ def test_gpu_is_chosen_shown_and_given_back(connection: Connection, server: Sshd
     assert not [one for one in jobs.list_jobs(connection, connection.profile) if one.id == job.id and one.living]
 
 
-@pytest.mark.parametrize("launcher", [Launcher.NOHUP, Launcher.TMUX])
+@pytest.mark.parametrize("launcher", [Launcher.NOHUP, pytest.param(Launcher.TMUX, marks=needs_tmux)])
 def test_of_two_that_start_at_once_one_wins(server: Sshd, launcher: Launcher) -> None:
     def attempt(connection: Connection) -> Job | str:
         try:

@@ -13,11 +13,11 @@ from vivavoce.server.kinds import Launcher
 from vivavoce.server.remote import processes
 from vivavoce.server.ssh import Connection
 
-from ..sshd import Sshd
+from ..sshd import Sshd, needs_tmux
 from ..working import end, own_folder, printed, slot, start, state, wait_for, work_folder
 
 
-@pytest.mark.parametrize("launcher", [Launcher.NOHUP, Launcher.TMUX])
+@pytest.mark.parametrize("launcher", [Launcher.NOHUP, pytest.param(Launcher.TMUX, marks=needs_tmux)])
 def test_job_outlives_connection_and_sshd(server: Sshd, launcher: Launcher) -> None:
     with own_folder(server, launcher=launcher) as connection:
         job = start(connection, "sh", "-c", "until [ -e go ]; do sleep 0.05; done; echo gone on; exit 7")
