@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 
 import psutil
 import pytest
@@ -233,7 +234,15 @@ def _end_it(sshd: Sshd) -> None:
 
 
 def _is_held(process: psutil.Process) -> bool:
-    return any(c.raddr and c.status == psutil.CONN_ESTABLISHED for c in process.net_connections("tcp4"))
+    """Whether a connection is held; the one that asks for the page at first ends at once."""
+
+    def ports() -> set[int]:
+        found = process.net_connections("tcp4")
+        return {c.laddr.port for c in found if c.raddr and c.status == psutil.CONN_ESTABLISHED}
+
+    before = ports()
+    time.sleep(0.5)
+    return bool(before & ports())
 
 
 def get_or_none(url: str) -> None:
